@@ -1,0 +1,141 @@
+import type { Mode } from '../mail/mode.ts';
+import { type Batcher, batcher } from './batcher.ts';
+import type { Database, Db } from './database.ts';
+
+/** A message taken for one attempt. Its outcome must be reported under the same worker and epoch. */
+export interface Claim {
+  id: string;
+  epoch: number;
+  /** 1 for the first attempt. */
+  attempt: number;
+  kind: 'mail' | 'dsn' | 'copy' | 'notice';
+  mailboxId: string;
+  /** The mailbox's route, or null for the default one. */
+  route: string | null;
+  reversePath: string;
+  forwardPaths: string[];
+  /** Those still to be tried, with their place in `recipients`. */
+  recipients: { n: number; address: string }[];
+  smtputf8: boolean;
+  body8bit: boolean;
+  contentId: string;
+  size: number;
+  /** SHA-256 over envelope and bytes, hex: what was approved, and so what must be sent. */
+  digest: string;
+  subject: string;
+  internetMessageId: string | null;
+  effectiveMode: Mode;
+  createdAt: Date;
+  delayReported: boolean;
+}
+
+/**
+ * The gate, in the statement that begins an attempt. Postern's own mail passes. Other mail passes when both
+ * its effective mode and its mailbox's mode of this moment are ungated, when the allowlist covers every
+ * recipient, or when someone other than its composer (or the composer's owner) approved exactly this digest.
+ */
+const GATE = `(m.kind <> 'mail'
+  or (b.is_active and greatest(mode_rank(coalesce(m.effective_mode, '')), mode_rank(b.oversight_mode)) < 2)
+  or (b.is_active and m.released_by = 'allowlist' and m.effective_mode = 'gated_send'
+      and b.oversight_mode = 'gated_send' and allowlist_covers(m.mailbox_id, m.forward_paths))
+  or (b.is_active and greatest(mode_rank(coalesce(m.effective_mode, '')), mode_rank(b.oversight_mode)) < 4
+      and exists (
+        select 1 from approvals a
+         where a.message_id = m.id and a.decision = 'approve' and a.digest = m.digest
+           and a.principal_id is distinct from m.composer_id
+           and not exists (select 1 from principals p where p.id = m.composer_id and p.owner_id = a.principal_id))))`;
+
+// The lock on the worker's row makes whoever declares it dead wait until its last claim can be seen.
+const CLAIM = `with alive as (select id from workers where id = $2 and lease_until > now() for share),
+  claimed as (
+    update messages m
+       set state = 'relaying', lease_owner = $2, lease_epoch = m.lease_epoch + 1, attempts = m.attempts + 1,
+           changed_at = now()
+      from mailboxes b, alive
+     where b.id = m.mailbox_id and m.id = any($1::text[]) and m.state = 'queued' and m.direction = 'outbound'
+       and (m.next_attempt_at is null or m.next_attempt_at <= now() + interval '100 milliseconds')
+       and ${GATE}
+    returning m.*, b.route as mailbox_route),
+  begun as (
+    insert into attempts (message_id, n, worker_id, epoch)
+    select id, attempts, $2, lease_epoch from claimed),
+  audited as (
+    insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name,
+      from_state, to_state, metadata)
+    select 'message.attempted', 'message', id, mailbox_id, 'system', $2, 'delivery', 'queued', 'relaying',
+           jsonb_build_object('attempt', attempts, 'effective_mode', effective_mode)
+      from claimed)
+  select id, lease_epoch as epoch, attempts as attempt, kind, mailbox_id as "mailboxId", mailbox_route as route,
+         reverse_path as "reversePath", forward_paths as "forwardPaths", smtputf8, body_8bit as "body8bit",
+         content_id as "contentId", size, encode(digest, 'hex') as digest, subject,
+         internet_message_id as "internetMessageId", effective_mode as "effectiveMode", created_at as "createdAt",
+         delay_reported as "delayReported",
+         (select json_agg(json_build_object('n', r.n, 'address', r.address) order by r.n)
+            from recipients r where r.message_id = claimed.id and r.status in ('pending', 'deferred')) as recipients
+    from claimed`;
+
+/**
+ * Takes those of `ids` that are queued, due and let through by the gate, and records the attempt: from here
+ * on a crash leaves `in_doubt`, never a silent second sending. Which of several workers asks first wins.
+ */
+export async function claim(db: Db, ids: string[], worker: string): Promise<Claim[]> {
+  const { rows } = await db.query<Claim>({ name: 'claim', text: CLAIM, values: [ids, worker] });
+  return rows;
+}
+
+/**
+ * Puts queued messages that the gate does not let through back into review: the mailbox grew stricter, or
+ * someone moved the row by hand. Returns the ids it held.
+ */
+export async function holdUngated(db: Db, ids: string[], newId: () => string): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>({
+    name: 'hold-ungated',
+    text: `with shut as (
+        update messages m
+           set state = 'held', effective_mode = case
+                 when mode_rank(b.oversight_mode) > mode_rank(coalesce(m.effective_mode, 'autonomous'))
+                 then b.oversight_mode else m.effective_mode end,
+               released_by = null, changed_at = now(), wake_at = now() + make_interval(hours => b.hold_expiry_hours)
+          from mailboxes b
+         where b.id = m.mailbox_id and m.id = any($1::text[]) and m.state = 'queued'
+           and m.direction = 'outbound' and not ${GATE}
+        returning m.id, m.mailbox_id, m.wake_at),
+      numbered as (select *, row_number() over (order by id) as n from shut),
+      held as (
+        insert into holds (id, message_id, mailbox_id, reasons, expires_at)
+        select ($2::text[])[n], id, mailbox_id,
+               array['it was about to leave without a valid approval: the mailbox became stricter, or the message was moved by hand'],
+               wake_at from numbered),
+      audited as (
+        insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name,
+          from_state, to_state, metadata)
+        select 'message.held', 'message', id, mailbox_id, 'system', 'delivery', 'queued', 'held',
+               '{"cause": "gate"}' from shut)
+      select id from shut`,
+    values: [ids, ids.map(() => newId())],
+  });
+  return rows.map(({ id }) => id);
+}
+
+/** Claims by group commit: bundles asked for at the same moment go in one statement. */
+export function claiming(
+  database: Database,
+  worker: string,
+  onFlush?: (n: number) => void,
+): Batcher<string[], Claim[]> {
+  const lane = database.lane('claim');
+  return batcher<string[], Claim[]>({
+    ...(onFlush && { onFlush }),
+    async run(bundles) {
+      const claims = await claim(lane, bundles.flat(), worker);
+      const byId = new Map(claims.map((one) => [one.id, one]));
+      return bundles.map((ids) =>
+        ids.flatMap((id) => {
+          const mine = byId.get(id);
+          byId.delete(id);
+          return mine === undefined ? [] : [mine];
+        }),
+      );
+    },
+  });
+}

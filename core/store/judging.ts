@@ -1,0 +1,153 @@
+import type { State } from '../mail/lifecycle.ts';
+import type { Mode } from '../mail/mode.ts';
+import { type Batcher, batcher } from './batcher.ts';
+import type { Database, Db } from './database.ts';
+import { insertMessages, type NewMessage, ROW_COLUMNS, toRow } from './new-message.ts';
+
+/** A message that waits for a verdict, with everything the verdict may depend on. */
+export interface Case {
+  id: string;
+  state: State;
+  kind: NewMessage['kind'];
+  direction: NewMessage['direction'];
+  source: NewMessage['source'];
+  mailboxId: string;
+  mailboxAddress: string;
+  composerId: string | null;
+  reversePath: string;
+  forwardPaths: string[];
+  contentId: string;
+  size: number;
+  contentSha256: Buffer;
+  subject: string;
+  facts: unknown;
+  tags: Record<string, string>;
+  agent: string | null;
+  internetMessageId: string | null;
+  smtputf8: boolean;
+  body8bit: boolean;
+  requestedMode: string | null;
+  mailboxMode: string;
+  mailboxActive: boolean;
+  oversightAddress: string | null;
+  holdExpiryHours: number;
+  gateTiming: 'gate_first' | 'schedule_first';
+  sendAt: Date | null;
+  createdAt: Date;
+  /** True when every forward-path matches an entry of the mailbox's allowlist. */
+  allowlisted: boolean;
+}
+
+/** The cases among `ids` that wait for a verdict: `received`, and `scheduled` whose time has come. */
+export async function readCases(db: Db, ids: string[]): Promise<Case[]> {
+  const { rows } = await db.query<Case>({
+    name: 'read-cases',
+    text: `select m.id, m.state, m.kind, m.direction, m.source, m.mailbox_id as "mailboxId",
+        b.address as "mailboxAddress", m.composer_id as "composerId", m.reverse_path as "reversePath",
+        m.forward_paths as "forwardPaths", m.content_id as "contentId", m.size, c.sha256 as "contentSha256",
+        m.subject, m.facts, m.tags, m.agent, m.internet_message_id as "internetMessageId", m.smtputf8,
+        m.body_8bit as "body8bit", m.requested_mode as "requestedMode", b.oversight_mode as "mailboxMode",
+        b.is_active as "mailboxActive", b.oversight_address as "oversightAddress",
+        b.hold_expiry_hours as "holdExpiryHours", coalesce(m.gate_timing, b.gate_timing) as "gateTiming",
+        m.send_at as "sendAt", m.created_at as "createdAt",
+        b.oversight_mode = 'gated_send' and m.direction = 'outbound'
+          and allowlist_covers(m.mailbox_id, m.forward_paths) as allowlisted
+      from messages m
+      join mailboxes b on b.id = m.mailbox_id
+      join contents c on c.id = m.content_id
+     where m.id = any($1::text[])
+       and (m.state = 'received' or (m.state = 'scheduled' and m.send_at <= now()))`,
+    values: [ids],
+  });
+  return rows;
+}
+
+/** A verdict as it is to be written; what does not apply is null. */
+export interface Ruling {
+  id: string;
+  from: State;
+  to: State;
+  /** The audit's word for it, such as `message.held`. */
+  action: string;
+  mode: Mode;
+  releasedBy: 'mode' | 'allowlist' | 'postern' | null;
+  hold: { id: string; reasons: string[]; expiresAt: Date } | null;
+  /** When to ring again; `null` ends the message's wake-ups, `'keep'` leaves the present one. */
+  wakeAt: Date | null | 'keep';
+  statusReason: string | null;
+  dsnOwed: 'rejected' | null;
+  metadata: object;
+  /** Copies for the overseer, sharing the message's bytes. */
+  copies: NewMessage[];
+}
+
+const RULE = `with input as (
+    select * from json_to_recordset($1::json) as t(id text, from_state text, to_state text, action text, mode text,
+      released_by text, hold_id text, reasons text[], expires_at timestamptz, wake_at timestamptz, keep_wake boolean,
+      status_reason text, dsn_owed text, metadata jsonb)),
+  moved as (
+    update messages m
+       set state = i.to_state, effective_mode = i.mode, released_by = i.released_by,
+           status_reason = i.status_reason, dsn_owed = i.dsn_owed, changed_at = now(),
+           wake_at = case when i.keep_wake then m.wake_at else i.wake_at end
+      from input i
+     where m.id = i.id and m.state = i.from_state
+    returning m.id, m.mailbox_id),
+  held as (
+    insert into holds (id, message_id, mailbox_id, reasons, expires_at)
+    select i.hold_id, moved.id, moved.mailbox_id, i.reasons, i.expires_at
+      from moved join input i using (id) where i.hold_id is not null),
+  copies as (
+    select t.* from json_to_recordset($2::json) as t(${ROW_COLUMNS}) join moved on moved.id = t.about_id),
+  ${insertMessages('copies')},
+  copied as (
+    insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name, metadata)
+    select 'message.copied', 'message', about_id, mailbox_id, 'system', 'policy',
+           jsonb_build_object('copy', id, 'to', forward_paths) from copies),
+  audited as (
+    insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name,
+      from_state, to_state, metadata)
+    select i.action, 'message', moved.id, moved.mailbox_id, 'system', 'policy', i.from_state, i.to_state,
+           i.metadata || jsonb_build_object('effective_mode', i.mode)
+      from moved join input i using (id))
+  select id from moved`;
+
+/** Writes rulings by group commit. Resolves to whether the message was still where the ruling believed it. */
+export function ruling(database: Database, onFlush?: (n: number) => void): Batcher<Ruling, boolean> {
+  const lane = database.lane('rule');
+  return batcher<Ruling, boolean>({
+    lingerMs: 3,
+    ...(onFlush && { onFlush }),
+    async run(rulings) {
+      const { rows } = await lane.query<{ id: string }>({
+        name: 'rule',
+        text: RULE,
+        values: [
+          JSON.stringify(rulings.map(rulingRow)),
+          JSON.stringify(rulings.flatMap(({ copies }) => copies.map(toRow))),
+        ],
+      });
+      const moved = new Set(rows.map(({ id }) => id));
+      return rulings.map(({ id }) => moved.has(id));
+    },
+  });
+}
+
+function rulingRow(one: Ruling): object {
+  return {
+    id: one.id,
+    from_state: one.from,
+    to_state: one.to,
+    action: one.action,
+    mode: one.mode,
+    released_by: one.releasedBy,
+    hold_id: one.hold?.id,
+    reasons: one.hold?.reasons,
+    expires_at: one.hold?.expiresAt,
+    wake_at: one.wakeAt === 'keep' ? null : one.wakeAt,
+    keep_wake: one.wakeAt === 'keep',
+    status_reason: one.statusReason,
+    dsn_owed: one.dsnOwed,
+    metadata: one.metadata,
+  };
+}

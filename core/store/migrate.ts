@@ -1,0 +1,69 @@
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { runner } from 'node-pg-migrate';
+import pg from 'pg';
+
+const FOLDER = fileURLToPath(new URL('./migrations', import.meta.url));
+const TABLE = 'schema_migrations';
+
+export class NewerSchema extends Error {}
+
+/**
+ * Brings the schema up to this version, under an advisory lock, so that several processes may start at
+ * once. Forward only. Throws `NewerSchema`, having changed nothing, when the database has migrations that
+ * this version does not know: an older Postern must not write into a newer schema.
+ * Returns the names of the migrations it ran.
+ */
+export async function migrate(databaseUrl: string): Promise<string[]> {
+  await refuseNewer(databaseUrl);
+  const ran = await runner({
+    databaseUrl,
+    dir: FOLDER,
+    direction: 'up',
+    migrationsTable: TABLE,
+    checkOrder: true,
+    singleTransaction: true,
+    advisoryLockWait: true,
+    log: () => {},
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
+  } as Parameters<typeof runner>[0]);
+  return ran.map(({ name }) => name);
+}
+
+/** Migrations known to this version and not yet in the database. */
+export async function pendingMigrations(databaseUrl: string): Promise<string[]> {
+  const applied = await appliedMigrations(databaseUrl);
+  return known().filter((name) => !applied.includes(name));
+}
+
+function known(): string[] {
+  return readdirSync(FOLDER)
+    .filter((file) => file.endsWith('.sql'))
+    .map((file) => file.slice(0, -'.sql'.length))
+    .sort();
+}
+
+async function refuseNewer(databaseUrl: string): Promise<void> {
+  const ours = known();
+  const strange = (await appliedMigrations(databaseUrl)).filter((name) => !ours.includes(name));
+  if (strange.length > 0)
+    throw new NewerSchema(
+      `the database has migrations that this version of Postern does not know (${strange.join(', ')}): ` +
+        'it was used by a newer version; start that version, or restore a backup from before the upgrade',
+    );
+}
+
+async function appliedMigrations(databaseUrl: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ exists: boolean }>('select to_regclass($1) is not null as exists', [
+      TABLE,
+    ]);
+    if (!rows[0]?.exists) return [];
+    const applied = await client.query<{ name: string }>(`select name from ${TABLE} order by id`);
+    return applied.rows.map(({ name }) => name);
+  } finally {
+    await client.end();
+  }
+}
