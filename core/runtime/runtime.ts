@@ -1,0 +1,86 @@
+import type { Logger } from 'pino';
+import { type Bells, openBells } from '../queue/bells.ts';
+import { startSweeper } from '../queue/sweeper.ts';
+import { type ContentCache, contentCache } from '../store/contents.ts';
+import { type Database, openDatabase } from '../store/database.ts';
+import { loseExpired } from '../store/leases.ts';
+import { migrate } from '../store/migrate.ts';
+import { sweep } from '../store/sweep.ts';
+import type { Config } from './config.ts';
+import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import type { Metrics } from './metrics.ts';
+
+/** What every room stands on. It is handed to each as one argument. */
+export interface Runtime {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly database: Database;
+  /** Bytes the door has just stored, for the delivery room of the same process. */
+  readonly contents: ContentCache;
+  readonly bells: Bells;
+}
+
+/** A room that has started; `close` finishes what it has begun and takes nothing new. */
+export interface Room {
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the ground floor: PostgreSQL (our own when the configuration names none), the schema, the bells and
+ * the sweeper. Throws with the setting's name when one of them cannot be had; what was opened is closed again.
+ */
+export async function openRuntime(
+  config: Config,
+  { log, metrics }: { log: Logger; metrics: Metrics },
+): Promise<Runtime & Room> {
+  const opened: (() => Promise<unknown>)[] = [];
+  const close = async () => {
+    for (const end of opened.splice(0).reverse()) {
+      await end().catch((err: unknown) => log.error({ err }, 'closing failed'));
+    }
+  };
+  try {
+    const databaseUrl = config.database.url ?? (await embedded(config, log, opened));
+    const ran = await migrate(databaseUrl);
+    if (ran.length > 0) log.info({ migrations: ran }, 'schema brought up to date');
+
+    const database = openDatabase({
+      url: databaseUrl,
+      poolSize: config.database.pool_size,
+      onError: (err) => log.warn({ err }, 'a database connection broke'),
+    });
+    opened.push(() => database.close());
+
+    const bells = await openBells({
+      url: config.queue.url === undefined || config.queue.url === 'postgres' ? null : config.queue.url,
+      databaseUrl,
+      prefix: config.queue.prefix,
+      log,
+      metrics: metrics.registry,
+    });
+    opened.push(() => bells.close());
+
+    const sweeper = startSweeper({
+      bells,
+      log,
+      async sweep(limit) {
+        const lost = await loseExpired(database);
+        if (lost.length > 0) log.warn({ messages: lost }, 'a delivery worker ended while sending: in doubt');
+        return sweep(database.pool, limit);
+      },
+    });
+    opened.push(() => sweeper.close());
+
+    return { config, log, metrics, database, contents: contentCache(), bells, close };
+  } catch (err) {
+    await close();
+    throw err;
+  }
+}
+
+async function embedded(config: Config, log: Logger, opened: (() => Promise<unknown>)[]): Promise<string> {
+  const postgres = await startEmbeddedPostgres({ dataDir: config.data_dir, log });
+  opened.push(() => postgres.stop());
+  return postgres.url;
+}
