@@ -3,6 +3,7 @@
  * our log, a DSN and a web page, so it becomes one bounded line without control characters.
  */
 import type { Reply } from './reply.ts';
+import { oneLine } from './text.ts';
 
 /** `code` is 0 when what came was no SMTP reply; `enhanced` is null when none was given or it contradicts the code. */
 export interface NextHopReply {
@@ -15,8 +16,6 @@ const READ_CHARACTERS = 8192;
 const TEXT_OCTETS = 1024;
 const LINE = /^([2-5][0-9][0-9])(?:[ -](.*))?$/s;
 const ENHANCED = /^([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:\s|$)/;
-// Controls, format and bidi characters, line and paragraph separators, lone surrogates.
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+/gu;
 
 /**
  * Reads a reply as text (`550-5.1.1 No\r\n550 5.1.1 such user`) or as a client library hands it over.
@@ -33,19 +32,8 @@ export function parseNextHopReply(
   return {
     code: Number(code),
     enhanced: enhanced !== undefined && enhanced[0] === code[0] ? enhanced : null,
-    text: oneLine(texts.map((text) => text.replace(ENHANCED, '')).join(' ')),
+    text: oneLine(texts.map((text) => text.replace(ENHANCED, '')).join(' '), TEXT_OCTETS),
   };
-}
-
-/** One line of at most 1024 octets, without control, format or direction-changing characters. */
-export function oneLine(text: string, octets: number = TEXT_OCTETS): string {
-  const clean = text.slice(0, READ_CHARACTERS).replace(UNPRINTABLE, ' ').replace(/ {2,}/g, ' ').trim();
-  if (Buffer.byteLength(clean) <= octets) return clean;
-  let cut = Buffer.from(clean)
-    .subarray(0, octets - 3)
-    .toString();
-  while (cut.endsWith('\ufffd')) cut = cut.slice(0, -1); // a character cut in two
-  return `${cut}…`;
 }
 
 /** Whether a reply says yes, later, or never. What is no reply at all means later: mail is not given up for garbage. */
