@@ -42,15 +42,20 @@ export interface Depth {
   jobs: number | null;
 }
 
+export interface Answering {
+  close(): Promise<void>;
+}
+
 export interface Bells {
   readonly kind: 'redis' | 'postgres';
   /** Returns at once and never throws, whatever the state of the server. */
   ring(queue: QueueName, ids: readonly string[]): void;
   /**
    * From now on bells of this queue are handed to `room`, at most 200 ids at a time, in no certain
-   * order and more than once where it happens so. One room a queue and process.
+   * order and more than once where it happens so. One room a queue and process. A room that closes
+   * first closes what it got here, and its bells are left to the other processes.
    */
-  answer(queue: QueueName, room: Room): void;
+  answer(queue: QueueName, room: Room): Answering;
   depths(): Promise<Record<QueueName, Depth>>;
   /** BullMQ's own objects, for the queue view. */
   queues(): Queue[];
@@ -87,8 +92,8 @@ interface Bell {
   queue: Queue;
   bundler: Bundler;
   recent: Recent;
-  room?: Room;
-  worker?: Worker;
+  room: Room | undefined;
+  worker: Worker | undefined;
   /** Rung in this turn of the event loop, for the room in this process. */
   near: string[];
 }
@@ -132,11 +137,12 @@ class Tower implements Bells {
     if (!bell.room || this.#options.jobs !== 'unanswered') bell.bundler.add(ids);
   }
 
-  answer(name: QueueName, room: Room): void {
+  answer(name: QueueName, room: Room): Answering {
     const bell = this.#bells[name];
     if (bell.room) throw new Error(`the queue ${name} is answered in this process already`);
     bell.room = room;
     this.#openWorker(name, bell);
+    return { close: () => this.#fallSilent(bell) };
   }
 
   async depths(): Promise<Record<QueueName, Depth>> {
@@ -163,10 +169,9 @@ class Tower implements Bells {
     if (this.#closed) return;
     this.#closed = true;
     const bells = QUEUES.map((name) => this.#bells[name]);
+    await Promise.all(bells.map((bell) => this.#fallSilent(bell)));
     await Promise.all(bells.map((bell) => bell.bundler.close(DRAIN_MS)));
     this.#outage.quiet();
-    const workers = bells.map((bell) => bell.worker?.close());
-    await within(CLOSE_MS, 'closing workers', Promise.all(workers)).catch(() => {});
     await within(CLOSE_MS, 'closing', Promise.all(bells.map((bell) => bell.queue.close()))).catch(() => {});
     await this.#backend.close();
   }
@@ -187,7 +192,7 @@ class Tower implements Bells {
         this.#metrics.dropped(name, count);
       },
     });
-    return { queue, bundler, recent: new Recent(), near: [] };
+    return { queue, bundler, recent: new Recent(), room: undefined, worker: undefined, near: [] };
   }
 
   #tellRoom(bell: Bell, ids: readonly string[]): void {
@@ -205,7 +210,7 @@ class Tower implements Bells {
   }
 
   #hand(bell: Bell, ids: string[]): void {
-    if (this.#closed || ids.length === 0) return;
+    if (ids.length === 0) return;
     try {
       bell.room?.(ids);
     } catch (error) {
@@ -223,16 +228,29 @@ class Tower implements Bells {
     this.#hand(bell, ours ? ids.filter((id) => !bell.recent.take(id)) : ids);
   }
 
+  /** No more jobs are taken; a room that closed earlier than this would take bells to the grave. */
+  async #fallSilent(bell: Bell): Promise<void> {
+    const { worker } = bell;
+    bell.worker = undefined;
+    // Closed while it is still opening, a worker on PostgreSQL would keep a connection for ever.
+    const closed = worker
+      ?.waitUntilReady()
+      .catch(() => {})
+      .then(() => worker.close());
+    if (closed) await within(CLOSE_MS, 'closing a worker', closed).catch(() => {});
+    bell.room = undefined;
+  }
+
   /** A worker whose server is away in its first moment never recovers: it is made anew. */
   #openWorker(name: QueueName, bell: Bell): void {
-    if (this.#closed) return;
+    if (this.#closed || !bell.room) return;
     const worker = this.#backend.worker(name, (job) => this.#take(bell, job));
     bell.worker = worker;
     worker.waitUntilReady().catch(async (error: unknown) => {
-      if (this.#closed) return;
+      if (bell.worker !== worker) return;
       this.#outage.failed(error);
       await Promise.all([worker.close(true).catch(() => {}), sleep(CLOSE_MS)]);
-      this.#openWorker(name, bell);
+      if (bell.worker === worker) this.#openWorker(name, bell);
     });
   }
 

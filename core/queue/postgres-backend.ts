@@ -60,6 +60,9 @@ export async function openPostgresBackend(options: PostgresBackendOptions): Prom
     options: `-c search_path=${SCHEMA} -c synchronous_commit=off`,
   });
   pool.on('error', onError);
+  const clients = new Set<pg.PoolClient>();
+  pool.on('connect', (client) => clients.add(client));
+  pool.on('remove', (client) => clients.delete(client));
   try {
     await migrate(pool, options.startWithinMs);
   } catch (error) {
@@ -84,7 +87,10 @@ export async function openPostgresBackend(options: PostgresBackendOptions): Prom
       await within(2_000, 'asking PostgreSQL', pool.query('select 1'));
     },
     onBack: () => {}, // a pool has no such moment: the next success tells
-    close: () => within(1_000, 'closing', pool.end()).catch(() => {}),
+    close: async () => {
+      // A worker that did not let go of its connection must not keep the process alive.
+      await within(1_000, 'closing', pool.end()).catch(() => endAll(clients));
+    },
   };
 }
 
@@ -106,4 +112,9 @@ async function migrate(pool: pg.Pool, startWithinMs: number): Promise<void> {
       await sleep(FAILURE_PAUSE_MS);
     }
   }
+}
+
+async function endAll(clients: Iterable<pg.PoolClient>): Promise<void> {
+  // The pool's type hides end(), since a borrowed client is to be released; these never will be.
+  for (const client of clients) (client as unknown as pg.Client).end().catch(() => {});
 }

@@ -60,7 +60,6 @@ export async function openRedisBackend({
   const room = new Redis(url, { ...ROOM, connectionName: `${prefix}:room` });
   for (const redis of [bell, room]) redis.on('error', onError);
   await bell.connect();
-  let roomOpened = false;
   const shared = { prefix, skipVersionCheck: true };
   return {
     kind: 'redis',
@@ -72,7 +71,6 @@ export async function openRedisBackend({
         defaultJobOptions: JOB_OPTIONS,
       }).on('error', onError),
     worker: (name, process) => {
-      roomOpened = true;
       const options = { ...WORKER_OPTIONS, ...shared, connection: room, drainDelay: LOOK_UP_SECONDS };
       return new Worker(name, process, options).on('error', onError);
     },
@@ -84,7 +82,7 @@ export async function openRedisBackend({
     },
     close: async () => {
       bell.disconnect();
-      if (roomOpened) room.disconnect();
+      room.disconnect();
     },
   };
 }
