@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { MissingPrograms } from './test/support/needs.ts';
 
 // One project per kind of test (see ARCHITECTURE.md, "Tests"), so that each can be run alone:
 // `npx vitest run --project flows`.
@@ -12,8 +13,11 @@ export default defineConfig({
         include: [`test/${name}/**/*.test.ts`],
         testTimeout: name === 'unit' ? 10_000 : 60_000,
         hookTimeout: 60_000,
+        // One PostgreSQL for all of them; unit tests need nothing running.
+        globalSetup: name === 'unit' ? [] : ['test/support/global-setup.ts'],
       },
     })),
     passWithNoTests: true,
+    reporters: ['default', new MissingPrograms()],
   },
 });

@@ -131,8 +131,9 @@ function copy(home: string, place: string): void {
       chmodSync(to, (statSync(from).mode & 0o100) !== 0 ? 0o755 : 0o644);
     }
     if (!linked(home, draft)) throw new Error('its links cannot be made');
-    if (existsSync(place)) renameSync(place, join(mkdtempSync(`${place}.old.`), 'set-aside'));
+    if (existsSync(place)) renameSync(place, join(draft, 'before'));
     renameSync(draft, place);
+    rmSync(join(place, 'before'), { recursive: true, force: true });
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }
