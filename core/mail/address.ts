@@ -80,7 +80,7 @@ function faultOfWhole(text: string, smtputf8: boolean): AddressFault | undefined
 function faultOfLocal(local: string): AddressFault | undefined {
   if (octets(local) > LOCAL_OCTETS) return 'tooLong';
   // An encoded word where none can be (RFC 2047 §5): some parsers decode it and find another address.
-  if (local.includes('=?')) return 'syntax';
+  if (/=\?[^?]+\?[bq]\?/i.test(local)) return 'syntax';
   const dotAtom = ASCII.test(local) ? DOT_ATOM : UTF8_DOT_ATOM;
   if (!dotAtom.test(local)) return 'syntax';
   // A mark without a letter would join itself to whatever is shown before the address.

@@ -199,7 +199,9 @@ function isoDate(value: string | undefined): string | null {
 }
 
 function isBy(received: string, hostname: string): boolean {
-  const text = ` ${received.slice(0, 2048).toLowerCase()} `;
-  const at = text.indexOf(` by ${hostname.toLowerCase()}`);
-  return at !== -1 && /[\s;(]/.test(text[at + 4 + hostname.length]!);
+  const words = received
+    .slice(0, 2048)
+    .toLowerCase()
+    .split(/[\s;()]+/);
+  return words.some((word, i) => word === 'by' && words[i + 1] === hostname.toLowerCase());
 }

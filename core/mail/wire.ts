@@ -43,7 +43,7 @@ export class LineEndingCheck {
       bareCr: this.#bareCr || this.#afterCr,
       bareLf: this.#bareLf,
       nul: this.#nul,
-      longestLine: Math.max(this.#longest, this.#line),
+      longestLine: Math.max(this.#longest, this.#line + (this.#afterCr ? 1 : 0)),
       terminated: this.#line === 0 && !this.#afterCr,
     };
   }
