@@ -73,14 +73,17 @@ function parse<T>(work: () => T, file: string, setting: string): T {
   }
 }
 
-/** Ours is made anew when the host has another name now, or less than a month is left. */
+/** Ours is made anew when it is missing or damaged, the host has another name now, or less than a month is left. */
 function isGood(folder: string, hostname: string): boolean {
   const { cert, key } = files(folder);
-  if (!existsSync(cert) || !existsSync(key)) return false;
-  const { cert: pem, notAfter } = readPair(cert, key);
-  const parsed = new X509Certificate(pem);
-  const named = parsed.checkHost(hostname) ?? parsed.checkIP(hostname);
-  return named !== undefined && notAfter.getTime() > Date.now() + MONTH_MS;
+  try {
+    const { cert: pem, notAfter } = readPair(cert, key);
+    const parsed = new X509Certificate(pem);
+    const named = isIP(hostname) === 0 ? parsed.checkHost(hostname) : parsed.checkIP(hostname);
+    return named !== undefined && notAfter.getTime() > Date.now() + MONTH_MS;
+  } catch {
+    return false;
+  }
 }
 
 /** Made beside its place and renamed as a pair: another process may be looking, or making one as well. */

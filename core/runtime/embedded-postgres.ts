@@ -9,11 +9,12 @@
  * files anyway, so there is no password to keep, and no TCP port to guard.
  */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { lockFolder } from './folder-lock.ts';
+import { FolderBusy, lockFolder } from './folder-lock.ts';
 import type { Log } from './log.ts';
 import { type Cluster, openCluster } from './postgres-cluster.ts';
 import { readPidFile, type Server, startServer, stopLeftovers } from './postgres-server.ts';
@@ -40,12 +41,17 @@ export async function startEmbeddedPostgres(options: {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const lock = lockFolder(join(dataDir, 'postgres.lock'), dataDir);
   const args = settings(options.settings);
+  let address: ReturnType<typeof addressOf> | undefined;
   try {
     const began = Date.now();
     const left = await stopLeftovers(join(dataDir, 'postgres'));
     if (left > 0) options.log.warn({ processes: left }, 'stopped a PostgreSQL that had outlived its Postern');
     const cluster = await openCluster(dataDir);
-    const address = addressOf(cluster.folder);
+    address = addressOf(cluster.folder);
+    if (await answers(address.socketDir))
+      throw new FolderBusy(
+        `${dataDir} is in use by a PostgreSQL that cannot be seen from here (another container?); stop that one first`,
+      );
     const supervised = supervise(cluster, args, await startServer(cluster, args), options.log);
     try {
       await ensureDatabase(address.url('postgres', 'postgres'));
@@ -57,20 +63,22 @@ export async function startEmbeddedPostgres(options: {
       { pid: supervised.pid(), ms: Date.now() - began, fresh: cluster.fresh },
       'PostgreSQL is ready',
     );
+    const { url, socketDir, forget } = address;
     return {
-      url: address.url('postern', 'postern'),
-      superuserUrl: address.url('postgres', 'postgres'),
-      socketDir: address.socketDir,
+      url: url('postern', 'postern'),
+      superuserUrl: url('postgres', 'postgres'),
+      socketDir,
       get pid() {
         return supervised.pid();
       },
       async stop(mode = 'fast') {
         await supervised.stop(mode);
-        address.forget();
+        forget();
         lock.release();
       },
     };
   } catch (err) {
+    address?.forget();
     lock.release();
     throw err;
   }
@@ -156,6 +164,15 @@ function addressOf(folder: string) {
       `postgresql://${user}@localhost/${name}?host=${encodeURIComponent(socketDir)}`,
     forget: () => void (link === undefined || rmSync(link, { recursive: true, force: true })),
   };
+}
+
+/** Two servers on one data directory destroy it, and pids tell nothing across containers: the socket does. */
+function answers(socketDir: string): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(join(socketDir, '.s.PGSQL.5432'));
+    socket.once('connect', () => done(true)).once('error', () => done(false));
+    socket.once('connect', () => socket.destroy());
+  });
 }
 
 /** Asked at every start, since a crash may have come between initdb and this. */

@@ -16,12 +16,12 @@ export interface LogOptions {
 }
 
 export function createLog({ level, room, destination }: LogOptions): Log {
-  return pino(
+  const log = pino(
     {
       level,
       base: room === undefined ? {} : { room },
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }), bindings: cleanFields },
+      formatters: { level: (label) => ({ level: label }) },
       redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '[redacted]' },
       serializers: { err: errorFacts },
       hooks: {
@@ -34,6 +34,12 @@ export function createLog({ level, room, destination }: LogOptions): Log {
     // stderr, unbuffered: the line before a crash is the one that matters
     destination ?? pino.destination({ fd: 2, sync: true }),
   );
+  const { child } = log;
+  // children inherit this from their parent, so what is bound at any depth has been cleaned
+  log.child = function (this: Log, fields: object, ...rest: []) {
+    return child.call(this, cleanFields(fields), ...rest);
+  } as typeof log.child;
+  return log;
 }
 
 /** Texts of a line's own fields are cleaned here, so that no call has to remember it. */

