@@ -41,6 +41,41 @@ const ROOM: RedisOptions = {
   commandTimeout: (LOOK_UP_SECONDS + 5) * 1_000,
 };
 
+/**
+ * A connection that hangs up when told to, with its copies. ioredis 6 told to disconnect between
+ * two attempts to reconnect neither ends nor answers what waits in its queue, whose timers then
+ * keep the process alive; an attempt that is broken off at once does both.
+ */
+class Line extends Redis {
+  readonly #url: string;
+  readonly #copies: Line[] = [];
+
+  constructor(url: string, options: RedisOptions) {
+    super(url, { ...options, replyMapping: 'legacy' });
+    this.#url = url;
+  }
+
+  // BullMQ asks for one copy a worker, to block on.
+  override duplicate(options?: Partial<RedisOptions>): never {
+    const copy = new Line(this.#url, { ...this.options, ...options });
+    this.#copies.push(copy);
+    return copy as never; // the declared type follows the reply mapping, which we never change
+  }
+
+  override disconnect(reconnect = false): void {
+    const between = !reconnect && this.status === 'reconnecting';
+    super.disconnect(reconnect);
+    if (!between) return;
+    this.connect().catch(() => {});
+    super.disconnect();
+  }
+
+  hangUp(): void {
+    for (const copy of this.#copies) copy.disconnect();
+    this.disconnect();
+  }
+}
+
 export interface RedisBackendOptions {
   url: string;
   prefix: string;
@@ -56,8 +91,8 @@ export async function openRedisBackend({
   startWithinMs,
 }: RedisBackendOptions): Promise<Backend> {
   await waitForUsableRedis(url, startWithinMs);
-  const bell = new Redis(url, { ...BELL, connectionName: `${prefix}:bell` });
-  const room = new Redis(url, { ...ROOM, connectionName: `${prefix}:room` });
+  const bell = new Line(url, { ...BELL, connectionName: `${prefix}:bell` });
+  const room = new Line(url, { ...ROOM, connectionName: `${prefix}:room` });
   for (const redis of [bell, room]) redis.on('error', onError);
   await bell.connect();
   const shared = { prefix, skipVersionCheck: true };
@@ -81,8 +116,8 @@ export async function openRedisBackend({
       bell.on('ready', listener);
     },
     close: async () => {
-      bell.disconnect();
-      room.disconnect();
+      bell.hangUp();
+      room.hangUp();
     },
   };
 }

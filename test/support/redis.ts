@@ -22,6 +22,9 @@ export interface TestRedis {
   /** SIGKILL, as a crash would. */
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** SIGSTOP: connections stay open and nothing answers; thaw() lets it go on. */
+  freeze(): void;
+  thaw(): void;
   stop(): Promise<void>;
 }
 
@@ -59,6 +62,8 @@ export async function startRedis(settings: string[] = []): Promise<TestRedis> {
       await gone;
       server = undefined;
     },
+    freeze: () => void server?.kill('SIGSTOP'),
+    thaw: () => void server?.kill('SIGCONT'),
     async stop() {
       client.disconnect();
       await redis.kill();
