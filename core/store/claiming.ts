@@ -39,11 +39,7 @@ const GATE = `(m.kind <> 'mail'
   or (b.is_active and m.released_by = 'allowlist' and m.effective_mode = 'gated_send'
       and b.oversight_mode = 'gated_send' and allowlist_covers(m.mailbox_id, m.forward_paths))
   or (b.is_active and greatest(mode_rank(coalesce(m.effective_mode, '')), mode_rank(b.oversight_mode)) < 4
-      and exists (
-        select 1 from approvals a
-         where a.message_id = m.id and a.decision = 'approve' and a.digest = m.digest
-           and a.principal_id is distinct from m.composer_id
-           and not exists (select 1 from principals p where p.id = m.composer_id and p.owner_id = a.principal_id))))`;
+      and approved(m.id, m.digest, m.composer_id)))`;
 
 // The lock on the worker's row makes whoever declares it dead wait until its last claim can be seen.
 const CLAIM = `with alive as (select id from workers where id = $2 and lease_until > now() for share),
@@ -92,9 +88,10 @@ export async function holdUngated(db: Db, ids: string[], newId: () => string): P
     name: 'hold-ungated',
     text: `with shut as (
         update messages m
-           set state = 'held', effective_mode = case
-                 when mode_rank(b.oversight_mode) > mode_rank(coalesce(m.effective_mode, 'autonomous'))
-                 then b.oversight_mode else m.effective_mode end,
+           set state = 'held',
+               -- gated from now on, so that an approval opens it; never read_only, which no approval could open
+               effective_mode = case when 'gated_all' in (b.oversight_mode, m.effective_mode)
+                 or b.oversight_mode = 'read_only' then 'gated_all' else 'gated_send' end,
                released_by = null, changed_at = now(), wake_at = now() + make_interval(hours => b.hold_expiry_hours)
           from mailboxes b
          where b.id = m.mailbox_id and m.id = any($1::text[]) and m.state = 'queued'

@@ -30,12 +30,18 @@ export interface Case {
   mailboxMode: string;
   mailboxActive: boolean;
   oversightAddress: string | null;
+  /** The mailbox of ours that the oversight address names, if any. */
+  oversightMailboxId: string | null;
   holdExpiryHours: number;
   gateTiming: 'gate_first' | 'schedule_first';
   sendAt: Date | null;
   createdAt: Date;
   /** True when every forward-path matches an entry of the mailbox's allowlist. */
   allowlisted: boolean;
+  /** True when someone who may approved exactly this envelope and content. */
+  approved: boolean;
+  /** The moment of reading, by the database's clock: the only clock a verdict knows. */
+  now: Date;
 }
 
 /** The cases among `ids` that wait for a verdict: `received`, and `scheduled` whose time has come. */
@@ -51,9 +57,12 @@ export async function readCases(db: Db, ids: string[]): Promise<Case[]> {
         b.hold_expiry_hours as "holdExpiryHours", coalesce(m.gate_timing, b.gate_timing) as "gateTiming",
         m.send_at as "sendAt", m.created_at as "createdAt",
         b.oversight_mode = 'gated_send' and m.direction = 'outbound'
-          and allowlist_covers(m.mailbox_id, m.forward_paths) as allowlisted
+          and allowlist_covers(m.mailbox_id, m.forward_paths) as allowlisted,
+        m.state = 'scheduled' and approved(m.id, m.digest, m.composer_id) as approved,
+        o.id as "oversightMailboxId", now() as now
       from messages m
       join mailboxes b on b.id = m.mailbox_id
+      left join mailboxes o on o.address_key = lower(b.oversight_address)
       join contents c on c.id = m.content_id
      where m.id = any($1::text[])
        and (m.state = 'received' or (m.state = 'scheduled' and m.send_at <= now()))`,
@@ -70,7 +79,7 @@ export interface Ruling {
   /** The audit's word for it, such as `message.held`. */
   action: string;
   mode: Mode;
-  releasedBy: 'mode' | 'allowlist' | 'postern' | null;
+  releasedBy: 'mode' | 'allowlist' | 'approval' | 'postern' | null;
   hold: { id: string; reasons: string[]; expiresAt: Date } | null;
   /** When to ring again; `null` ends the message's wake-ups, `'keep'` leaves the present one. */
   wakeAt: Date | null | 'keep';
@@ -119,11 +128,13 @@ export function ruling(database: Database, onFlush?: (n: number) => void): Batch
     lingerMs: 3,
     ...(onFlush && { onFlush }),
     async run(rulings) {
+      // In one order for everybody: two workers with the same rows then wait for each other, and do not deadlock.
+      const sorted = rulings.toSorted((a, b) => (a.id < b.id ? -1 : 1));
       const { rows } = await lane.query<{ id: string }>({
         name: 'rule',
         text: RULE,
         values: [
-          JSON.stringify(rulings.map(rulingRow)),
+          JSON.stringify(sorted.map(rulingRow)),
           JSON.stringify(rulings.flatMap(({ copies }) => copies.map(toRow))),
         ],
       });

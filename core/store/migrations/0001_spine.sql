@@ -175,6 +175,23 @@ create table approvals (
 );
 create index approvals_message on approvals (message_id);
 
+-- Whether the principal stands on the composer's side: is the composer, or shares the composer's owner, or one
+-- owns the other. Nobody of that side decides on the message.
+create function composed_by(composer ulid, principal ulid) returns boolean language sql stable as $$
+  select composer is not null and (composer = principal or exists (
+    select 1 from principals c, principals p
+     where c.id = composer and p.id = principal
+       and (c.owner_id in (p.id, p.owner_id) or p.owner_id = c.id)))
+$$;
+
+-- Whether someone who may approved exactly this envelope and content.
+create function approved(message ulid, content_digest bytea, composer ulid) returns boolean language sql stable as $$
+  select exists (
+    select 1 from approvals a
+     where a.message_id = message and a.decision = 'approve' and a.digest = content_digest
+       and not composed_by(composer, a.principal_id))
+$$;
+
 create table workers (
   id ulid primary key,
   room text not null,

@@ -1,0 +1,18 @@
+import type { Room, Runtime } from '../core/runtime/runtime.ts';
+import { ruling } from '../core/store/judging.ts';
+import { judge } from './worker.ts';
+
+/** Opens the policy room: from now on bells of `policy` are answered with verdicts. `close` finishes what it has taken. */
+export async function startPolicy(runtime: Runtime): Promise<Room> {
+  const { database, bells, metrics } = runtime;
+  const rulings = ruling(database, (rows) => metrics.batch('rule', rows));
+  const judging = judge(runtime, rulings);
+  const answering = bells.answer('policy', (ids) => judging.take(ids));
+  return {
+    async close() {
+      await answering.close();
+      await judging.drain();
+      await rulings.drain();
+    },
+  };
+}
