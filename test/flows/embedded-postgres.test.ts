@@ -11,6 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -127,6 +128,15 @@ test('a stranger who got the old pid is left alone, and does not stop the start'
   expect(await ask(postgres.url, 'select 1')).toEqual([1]);
   expect(isAlive(stranger.pid!)).toBe(true);
   await postgres.stop();
+});
+
+test('a server that only its socket gives away, as in another container, is not joined by a second', async () => {
+  await (await startEmbeddedPostgres({ dataDir, log })).stop();
+  const unseen = createServer().listen(join(dataDir, 'postgres/.s.PGSQL.5432'));
+  await once(unseen, 'listening');
+  await expect(startEmbeddedPostgres({ dataDir, log })).rejects.toThrow(/in use .* another container/);
+  unseen.close();
+  await (await startEmbeddedPostgres({ dataDir, log })).stop();
 });
 
 test('PostgreSQL that ends by itself is started again', async () => {
