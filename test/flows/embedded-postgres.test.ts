@@ -134,7 +134,7 @@ test('a server that only its socket gives away, as in another container, is not 
   await (await startEmbeddedPostgres({ dataDir, log })).stop();
   const unseen = createServer().listen(join(dataDir, 'postgres/.s.PGSQL.5432'));
   await once(unseen, 'listening');
-  await expect(startEmbeddedPostgres({ dataDir, log })).rejects.toThrow(/in use .* another container/);
+  await expect(startEmbeddedPostgres({ dataDir, log })).rejects.toThrow(/in use .*another container/);
   unseen.close();
   await (await startEmbeddedPostgres({ dataDir, log })).stop();
 });
