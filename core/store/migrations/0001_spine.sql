@@ -113,8 +113,8 @@ create table messages (
   tags jsonb not null default '{}',
   agent text,
 
-  requested_mode text check (mode_rank(requested_mode) < 9),
-  effective_mode text check (mode_rank(effective_mode) < 9),
+  requested_mode text check (requested_mode is null or mode_rank(requested_mode) < 9),
+  effective_mode text check (effective_mode is null or mode_rank(effective_mode) < 9),
   released_by text check (released_by in ('mode', 'allowlist', 'approval', 'postern')),
   send_at timestamptz,
   gate_timing text check (gate_timing in ('gate_first', 'schedule_first')),
