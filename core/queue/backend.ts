@@ -37,7 +37,8 @@ export const WORKER_OPTIONS = {
   stalledInterval: 30_000,
   skipLockRenewal: true,
   runRetryDelay: 1_000,
-  ...{ removeOnComplete: { count: 0 }, removeOnFail: { count: 0 } },
+  removeOnComplete: { count: 0 },
+  removeOnFail: { count: 0 },
 } as const satisfies Partial<WorkerOptions>;
 
 export function sleep(ms: number): Promise<void> {

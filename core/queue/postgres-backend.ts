@@ -20,6 +20,8 @@ import {
 const SCHEMA = 'bullmq';
 const SETTING = 'database.url (POSTERN_DATABASE_URL)';
 const LOOK_UP_SECONDS = 30;
+// A bell may be lost, the rows say what is to be done: it needs no fsync of its own.
+const OPTIONS = `-c search_path=${SCHEMA} -c synchronous_commit=off`;
 const FAILURE_PAUSE_MS = 500;
 
 /**
@@ -49,15 +51,13 @@ export interface PostgresBackendOptions {
 export async function openPostgresBackend(options: PostgresBackendOptions): Promise<Backend> {
   const { databaseUrl, rooms, onError } = options;
   const pool = new PatientPool({
-    connectionString: databaseUrl,
+    connectionString: withOptions(databaseUrl),
     application_name: 'postern-queue',
     max: rooms + 2,
     idleTimeoutMillis: 60_000,
     connectionTimeoutMillis: 5_000,
     query_timeout: 5_000,
     keepAlive: true,
-    // A bell may be lost, the rows say what is to be done: it needs no fsync of its own.
-    options: `-c search_path=${SCHEMA} -c synchronous_commit=off`,
   });
   pool.on('error', onError);
   const clients = new Set<pg.PoolClient>();
@@ -92,6 +92,14 @@ export async function openPostgresBackend(options: PostgresBackendOptions): Prom
       await within(1_000, 'closing', pool.end()).catch(() => endAll(clients));
     },
   };
+}
+
+/** Adds ours to the options an address may carry; given beside it, they would be overruled by them. */
+function withOptions(databaseUrl: string): string {
+  const url = new URL(databaseUrl);
+  const given = url.searchParams.get('options');
+  url.searchParams.set('options', given === null ? OPTIONS : `${given} ${OPTIONS}`);
+  return url.href;
 }
 
 /** Migrates, waiting for a server that is still starting. */

@@ -94,6 +94,8 @@ export async function openRedisBackend({
   const bell = new Line(url, { ...BELL, connectionName: `${prefix}:bell` });
   const room = new Line(url, { ...ROOM, connectionName: `${prefix}:room` });
   for (const redis of [bell, room]) redis.on('error', onError);
+  // Heard before the commands that fail with it, whose own words are about retries.
+  bell.on('close', () => onError(new Error('the connection to Redis was lost')));
   await bell.connect();
   const shared = { prefix, skipVersionCheck: true };
   return {

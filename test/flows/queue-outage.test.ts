@@ -253,3 +253,14 @@ test('a worker on PostgreSQL whose connections are cut goes on answering', async
   near.bells.ring('policy', ['after']);
   await until('the bell after', () => handed.has('after'));
 });
+
+test('a PostgreSQL address with options of its own serves as well', async () => {
+  const database = await freshDatabase();
+  ending.push(() => database.drop());
+  const url = new URL(database.url);
+  url.searchParams.set('options', '-c statement_timeout=60000');
+  const { bells } = await process({ databaseUrl: url.href });
+  const handed = room((await process({ databaseUrl: database.url })).bells);
+  bells.ring('policy', ['far']);
+  await until('the bell', () => handed.has('far'));
+});
