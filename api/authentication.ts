@@ -1,0 +1,97 @@
+/** Who calls: the key in the request, what it may do, and what it may see. */
+import type { FastifyRequest } from 'fastify';
+import type { Db } from '../core/store/database.ts';
+import { findKey, type KeyFacts, looksLikeKey, type Scope, touchKey } from '../core/store/keys.ts';
+import { failureLimiter } from './limiter.ts';
+import type { Access, Caller } from './operation.ts';
+import { Problem } from './problem.ts';
+
+export interface Authenticator {
+  /** The caller behind a request; throws the 401 or 429 it deserves. */
+  authenticate(request: FastifyRequest): Promise<Caller>;
+  /** The caller behind a key, however it was shown. */
+  callerOf(apiKey: string, address: string): Promise<Caller>;
+}
+
+const TOUCH_EVERY_MS = 60_000;
+
+export function authenticator(db: Db, options: { baseUrl: string }): Authenticator {
+  const limiter = failureLimiter({ tries: 20, windowSeconds: 60 });
+  const touched = new Map<string, number>();
+
+  function refuse(code: 'missing_credentials' | 'invalid_key' | 'revoked_key', text: string): Problem {
+    const realm = `Bearer realm="postern", resource_metadata="${options.baseUrl}/.well-known/oauth-protected-resource"`;
+    return new Problem(401, code, text, {}, { 'www-authenticate': realm });
+  }
+
+  function touch(key: KeyFacts): void {
+    const now = Date.now();
+    if ((touched.get(key.id) ?? 0) > now - TOUCH_EVERY_MS) return;
+    touched.set(key.id, now);
+    void touchKey(db, key.id).catch(() => touched.delete(key.id));
+  }
+
+  async function callerOf(apiKey: string, address: string): Promise<Caller> {
+    const wait = limiter.blocked(address);
+    if (wait !== undefined)
+      throw new Problem(
+        429,
+        'rate_limited',
+        'Too many failed attempts from this address; try again later.',
+        {},
+        {
+          'retry-after': String(wait),
+        },
+      );
+    const key = looksLikeKey(apiKey) ? await findKey(db, apiKey) : undefined;
+    if (
+      key === undefined ||
+      key.revokedAt !== null ||
+      (key.expiresAt !== null && key.expiresAt <= new Date())
+    ) {
+      limiter.failed(address);
+      if (key === undefined) throw refuse('invalid_key', 'This API key is not known.');
+      const why = key.revokedAt !== null ? 'been revoked' : 'expired';
+      throw refuse('revoked_key', `This API key has ${why}.`);
+    }
+    touch(key);
+    return {
+      key,
+      actor: { type: 'key', id: key.id, name: key.principalName },
+      onlyMailbox: key.mailboxId,
+    };
+  }
+
+  return {
+    callerOf,
+    async authenticate(request) {
+      const shown = credentials(request);
+      if (shown === 'none')
+        throw refuse('missing_credentials', 'An API key is needed: send it as Authorization: Bearer <key>.');
+      if (shown === 'differ') {
+        limiter.failed(request.ip);
+        throw refuse('invalid_key', 'Authorization and X-API-Key name different keys.');
+      }
+      return callerOf(shown.apiKey, request.ip);
+    },
+  };
+}
+
+function credentials({ headers }: FastifyRequest): { apiKey: string } | 'none' | 'differ' {
+  const bearer = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
+  const other = headers['x-api-key'];
+  const plain = typeof other === 'string' ? other.trim() : undefined;
+  if (bearer !== undefined && plain !== undefined && bearer !== plain) return 'differ';
+  const apiKey = bearer ?? plain;
+  return apiKey === undefined || apiKey === '' ? 'none' : { apiKey };
+}
+
+/** Throws a 403 that names the scope that is missing. `admin` satisfies every check; no other scope implies another. */
+export function requireScope({ key }: Caller, access: Access): void {
+  if (access === 'any' || access === 'none' || key.scopes.includes('admin')) return;
+  const wanted: readonly Scope[] = typeof access === 'string' ? [access] : access;
+  if (wanted.some((scope) => key.scopes.includes(scope))) return;
+  throw new Problem(403, 'scope_missing', `This needs a key with the scope ${wanted.join(' or ')}.`, {
+    required_scope: wanted[0],
+  });
+}

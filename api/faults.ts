@@ -1,0 +1,39 @@
+/** What zod found wrong, in our words and codes. */
+import type { z } from 'zod';
+import { type Fault, invalid, type Problem } from './problem.ts';
+
+/** The answer to input that does not fit its definition. An issue may name its own code: see `coded`. */
+export function faultsOf(error: z.ZodError): Problem {
+  const unknown = error.issues.filter((issue) => issue.code === 'unrecognized_keys');
+  if (unknown.length > 0 && unknown.length === error.issues.length)
+    return invalid(
+      422,
+      'unknown_field',
+      unknown.flatMap(({ keys, path }) =>
+        keys.map((key) => ({ field: [...path, key].join('.'), message: 'there is no such field' })),
+      ),
+    );
+  const issues = error.issues.filter((issue) => issue.code !== 'unrecognized_keys');
+  const first = issues[0]!;
+  const coded = (first as { params?: { status?: 400 | 422; code?: string } }).params;
+  return invalid(coded?.status ?? 400, coded?.code ?? codeOf(first), issues.map(faultOf));
+}
+
+function codeOf(issue: z.core.$ZodIssue): string {
+  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
+    ? 'missing_field'
+    : 'invalid_field';
+}
+
+function faultOf(issue: z.core.$ZodIssue): Fault {
+  const field = issue.path.join('.');
+  return { field, message: codeOf(issue) === 'missing_field' ? 'is missing' : issue.message };
+}
+
+/** The `params` by which a custom issue says which code and status it becomes. */
+export function coded(
+  code: string,
+  status: 400 | 422 = 400,
+): { params: { code: string; status: 400 | 422 } } {
+  return { params: { code, status } };
+}

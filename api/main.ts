@@ -1,0 +1,67 @@
+/** The window for people and programs: REST, health, metrics, the queue view. */
+import type { Room, Runtime } from '../core/runtime/runtime.ts';
+import { authenticator } from './authentication.ts';
+import { openDoor } from './door.ts';
+import { mountHealth } from './health.ts';
+import { mountQueueView } from './queue-view.ts';
+import { OPERATIONS } from './registry.ts';
+import { mountOperations } from './rest.ts';
+import { buildServer } from './server.ts';
+
+export interface Api extends Room {
+  /** Where it can be reached on this machine, without a slash at the end. */
+  url: string;
+  port: number;
+}
+
+/** Opens the HTTP port. Throws with the setting's name when it is taken. */
+export async function startApi(runtime: Runtime): Promise<Api> {
+  const { http } = runtime.config;
+  const app = await buildServer(runtime);
+  const door = openDoor(runtime);
+  const keys = authenticator(runtime.database.pool, {
+    baseUrl: http.public_url ?? `http://${http.host}:${http.port}`,
+  });
+  mountHealth(app, runtime);
+  mountQueueView(app, runtime.bells, keys);
+  mountOperations(app, { operations: OPERATIONS, authenticator: keys, call: { runtime, door } });
+  try {
+    await app.listen({ host: http.host, port: http.port });
+  } catch (err) {
+    await app.close();
+    throw portTaken(err, http);
+  }
+  const address = app.server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : http.port;
+  return {
+    url: `http://${urlHost(http.host)}:${port}`,
+    port,
+    async close() {
+      await app.close();
+      await door.close();
+    },
+  };
+}
+
+function portTaken(err: unknown, { host, port }: { host: string; port: number }): unknown {
+  const why = {
+    EADDRINUSE: 'is in use',
+    EACCES: 'may not be opened by this user',
+    EADDRNOTAVAIL: 'is not on this machine',
+  };
+  const reason = why[(err as { code?: keyof typeof why }).code ?? ('' as keyof typeof why)];
+  if (reason === undefined) return err;
+  return new Error(
+    `${host}:${port} ${reason}: set http.port (POSTERN_HTTP_PORT) or http.host (POSTERN_HTTP_HOST)`,
+    {
+      cause: err,
+    },
+  );
+}
+
+/** A host that can be connected to: everything bound means loopback too. */
+function urlHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}

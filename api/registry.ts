@@ -1,0 +1,19 @@
+/** Every operation there is. */
+import type { Operation } from './operation.ts';
+import { auditOperations } from './operations/audit.ts';
+import { emailOperations } from './operations/emails.ts';
+import { keyOperations } from './operations/keys.ts';
+import { loginOperations } from './operations/logins.ts';
+import { mailboxOperations } from './operations/mailboxes.ts';
+import { oversightOperations } from './operations/oversight.ts';
+import { queueOperations } from './operations/queue.ts';
+
+export const OPERATIONS: readonly Operation[] = [
+  ...emailOperations,
+  ...oversightOperations,
+  ...auditOperations,
+  ...queueOperations,
+  ...mailboxOperations,
+  ...keyOperations,
+  ...loginOperations,
+];

@@ -1,0 +1,234 @@
+/** Messages as callers see them. Text of mail stands nowhere in here. */
+import { z } from 'zod';
+import type { PendingMessage } from '../core/store/holds.ts';
+import type { MessageFacts, MessageRecord } from '../core/store/messages.ts';
+import { statusOf } from './statuses.ts';
+
+const time = z.string().nullable();
+
+export const EmailSummary = z.object({
+  id: z.string(),
+  email_id: z.string(),
+  message_id: z.string(),
+  direction: z.enum(['inbound', 'outbound']),
+  kind: z.string(),
+  source: z.string(),
+  status: z.string(),
+  from: z.string(),
+  from_address: z.string(),
+  from_name: z.string().nullable(),
+  to: z.array(z.string()),
+  to_addresses: z.array(z.string()),
+  subject: z.string(),
+  mailbox_id: z.string(),
+  mailbox: z.string(),
+  received_at: z.string(),
+  created_at: z.string(),
+  send_at: time,
+  delivered_at: time,
+  bounced_at: time,
+  bounce_type: z.enum(['hard', 'soft']).nullable(),
+  tags: z.record(z.string(), z.string()),
+  agent: z.string().nullable(),
+  size: z.number(),
+});
+
+export const EmailResponse = EmailSummary.extend({
+  cc: z.array(z.string()),
+  internet_message_id: z.string().nullable(),
+  oversight_mode: z.string().nullable(),
+  requested_oversight_mode: z.string().nullable(),
+  approval_required: z.boolean(),
+  released_by: z.string().nullable(),
+  approved_at: time,
+  approved_by: z.string().nullable(),
+  status_reason: z.string().nullable(),
+  rejection_reason: z.string().nullable(),
+  reasons: z.array(z.string()),
+  gate_timing: z.string(),
+  expires_at: time,
+  next_attempt_at: time,
+  attempts: z.number(),
+  content_digest: z.string(),
+  about_id: z.string().nullable(),
+  recipients: z.array(
+    z.object({
+      address: z.string(),
+      status: z.string(),
+      reply: z.string().nullable(),
+      next_hop: z.string().nullable(),
+    }),
+  ),
+});
+
+export const Pending = EmailSummary.extend({
+  cc: z.array(z.string()),
+  bcc: z.array(z.string()),
+  oversight_mode: z.string().nullable(),
+  requested_oversight_mode: z.string().nullable(),
+  reasons: z.array(z.string()),
+  content_digest: z.string(),
+  held_at: time,
+  expires_at: time,
+});
+
+export const Review = Pending.extend({
+  composer: z.object({ type: z.string(), id: z.string(), name: z.string() }).nullable(),
+  envelope: z.object({ reverse_path: z.string(), forward_paths: z.array(z.string()) }),
+  internet_message_id: z.string().nullable(),
+  decisions: z.array(
+    z.object({
+      by: z.string(),
+      at: z.string(),
+      action: z.string(),
+      reason: z.string().nullable(),
+      content_digest: z.string(),
+    }),
+  ),
+});
+
+export function summaryOf(m: MessageFacts): z.input<typeof EmailSummary> {
+  const header = headerOf(m.facts);
+  const from = header.from[0];
+  const sender = from?.address ?? m.reversePath;
+  return {
+    id: m.id,
+    email_id: m.id,
+    message_id: m.id,
+    direction: m.direction,
+    kind: m.kind,
+    source: m.source,
+    status: statusOf(m),
+    from: sender,
+    from_address: sender,
+    from_name: from?.name || null,
+    to: m.forwardPaths,
+    to_addresses: m.forwardPaths,
+    subject: m.subject,
+    mailbox_id: m.mailboxId,
+    mailbox: m.mailbox,
+    received_at: m.createdAt.toISOString(),
+    created_at: m.createdAt.toISOString(),
+    send_at: iso(m.sendAt),
+    ...deliveryOf(m),
+    tags: m.tags,
+    agent: m.agent,
+    size: m.size,
+  };
+}
+
+export function emailOf(m: MessageRecord): z.input<typeof EmailResponse> {
+  const approval = m.decisions.find(({ decision }) => decision === 'approve');
+  const rejection = m.decisions.find(({ decision }) => decision === 'reject');
+  return {
+    ...summaryOf(m),
+    cc: headerOf(m.facts).cc.map(({ address }) => address),
+    internet_message_id: m.internetMessageId,
+    oversight_mode: m.effectiveMode,
+    requested_oversight_mode: m.requestedMode,
+    approval_required: m.state === 'held' || m.releasedBy === 'approval',
+    released_by: m.releasedBy,
+    approved_at: approval === undefined ? null : new Date(approval.at).toISOString(),
+    approved_by: approval?.by ?? (m.releasedBy === 'allowlist' ? 'allowlist' : null),
+    status_reason: m.statusReason,
+    rejection_reason: rejection?.reason ?? null,
+    reasons: m.hold?.reasons ?? [],
+    gate_timing: m.gateTiming,
+    expires_at: iso(m.hold?.expiresAt),
+    next_attempt_at: iso(m.nextAttemptAt),
+    attempts: m.attempts,
+    content_digest: m.digest,
+    about_id: m.aboutId,
+    recipients: m.recipients.map((r) => ({
+      address: r.address,
+      status: r.status,
+      reply: replyText(r),
+      next_hop: r.nextHop,
+    })),
+  };
+}
+
+export function pendingOf(m: PendingMessage): z.input<typeof Pending> {
+  const header = headerOf(m.facts);
+  const named = new Set([...header.to, ...header.cc].map(({ address }) => address.toLowerCase()));
+  return {
+    ...summaryOf(m),
+    cc: header.cc.map(({ address }) => address),
+    // Bcc is taken out of the header at the door; the envelope still says who gets a copy
+    bcc: m.direction === 'inbound' ? [] : m.forwardPaths.filter((path) => !named.has(path.toLowerCase())),
+    oversight_mode: m.effectiveMode,
+    requested_oversight_mode: m.requestedMode,
+    reasons: m.reasons ?? [],
+    content_digest: m.digest,
+    held_at: iso(m.heldAt),
+    expires_at: iso(m.expiresAt),
+  };
+}
+
+export function reviewOf(m: MessageRecord): z.input<typeof Review> {
+  const hold = {
+    reasons: m.hold?.reasons ?? null,
+    heldAt: m.hold?.heldAt ?? null,
+    expiresAt: m.hold?.expiresAt ?? null,
+  };
+  return {
+    ...pendingOf({ ...m, ...hold }),
+    composer:
+      m.composerId === null
+        ? null
+        : { type: m.composerKind ?? '', id: m.composerId, name: m.composerName ?? '' },
+    envelope: { reverse_path: m.reversePath, forward_paths: m.forwardPaths },
+    internet_message_id: m.internetMessageId,
+    decisions: m.decisions.map((d) => ({
+      by: d.by,
+      at: new Date(d.at).toISOString(),
+      action: d.decision,
+      reason: d.reason,
+      content_digest: d.digest,
+    })),
+  };
+}
+
+/** `550 5.1.1 No such user`; null while the next hop has said nothing. */
+export function replyText(r: {
+  code: number | null;
+  enhanced: string | null;
+  text: string | null;
+}): string | null {
+  const parts = [r.code === 0 ? null : r.code, r.enhanced, r.text].filter(
+    (part) => part !== null && part !== '',
+  );
+  return parts.length > 0 ? parts.join(' ') : null;
+}
+
+function deliveryOf({ state, recipients, changedAt }: MessageFacts) {
+  const failed = recipients.filter(({ status }) => status === 'failed');
+  const settled = recipients.flatMap(({ settledAt }) => (settledAt === null ? [] : [new Date(settledAt)]));
+  const last = settled.length > 0 ? new Date(Math.max(...settled.map(Number))) : changedAt;
+  return {
+    delivered_at: state === 'relayed' ? last.toISOString() : null,
+    bounced_at: state === 'failed' ? last.toISOString() : null,
+    bounce_type:
+      state !== 'failed'
+        ? null
+        : failed.some(({ code }) => code !== null && code >= 500)
+          ? ('hard' as const)
+          : ('soft' as const),
+  };
+}
+
+interface Header {
+  from: { address: string; name: string }[];
+  to: { address: string; name: string }[];
+  cc: { address: string; name: string }[];
+}
+
+/** Facts were written by another version perhaps: what is not there is empty. */
+function headerOf(facts: unknown): Header {
+  const { from = [], to = [], cc = [] } = (facts ?? {}) as Partial<Header>;
+  return { from, to, cc };
+}
+
+export function iso(date: Date | null | undefined): string | null {
+  return date == null ? null : date.toISOString();
+}

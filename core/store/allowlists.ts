@@ -1,0 +1,44 @@
+/** Whom a `gated_send` mailbox may write to without approval. */
+import type { Actor } from '../mail/actor.ts';
+import { newId } from '../mail/id.ts';
+import type { Pattern } from '../mail/pattern.ts';
+import type { Db } from './database.ts';
+
+export interface AllowlistEntry {
+  id: string;
+  pattern: string;
+  note: string | null;
+  createdAt: Date;
+}
+
+export async function listAllowlist(db: Db, mailboxId: string): Promise<AllowlistEntry[]> {
+  const { rows } = await db.query<AllowlistEntry>({
+    text: `select id, pattern, note, created_at as "createdAt" from allowlist_entries where mailbox_id = $1 order by id`,
+    values: [mailboxId],
+  });
+  return rows;
+}
+
+/** Makes the allowlist of a mailbox exactly these patterns, auditing each that came or went. */
+export async function setAllowlist(
+  db: Db,
+  mailboxId: string,
+  patterns: Pattern[],
+  actor: Actor,
+): Promise<void> {
+  await db.query({
+    text: `with wanted as (select * from unnest($2::text[], $3::text[]) as t(id, pattern)),
+      gone as (
+        delete from allowlist_entries e
+         where e.mailbox_id = $1 and not exists (select 1 from wanted w where w.pattern = e.pattern)
+        returning pattern),
+      come as (
+        insert into allowlist_entries (id, mailbox_id, pattern) select id, $1, pattern from wanted
+        on conflict (mailbox_id, pattern) do nothing returning pattern)
+      insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
+      select action, 'mailbox', $1, $1, $4, $5, $6, jsonb_build_object('pattern', pattern)
+        from (select 'allowlist.removed' as action, pattern from gone
+              union all select 'allowlist.added', pattern from come) as changes`,
+    values: [mailboxId, patterns.map(() => newId()), patterns, actor.type, actor.id, actor.name],
+  });
+}
