@@ -163,9 +163,10 @@ export function arrivalOf(mail: Mail) {
   const reversePath = given.reversePath ?? 'agent@ours.example';
   const text =
     header ?? `From: <agent@ours.example>\r\nTo: <${forwardPaths.join('>, <')}>\r\nSubject: Hello\r\n`;
-  const bytes = Buffer.from(`${text}\r\nIt is done.\r\n`);
+  const contentId = newId();
+  const bytes = Buffer.from(`${text}\r\nNumber ${contentId} is done.\r\n`);
   const sha256 = contentSha256(bytes);
-  const content = { id: newId(), sha256, bytes };
+  const content = { id: contentId, sha256, bytes };
   const message: NewMessage = {
     id: newId(),
     kind: 'mail',
