@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { ClosingLine } from './test/support/closing-line.ts';
 import { MissingPrograms } from './test/support/needs.ts';
 
 // One project per kind of test (see ARCHITECTURE.md, "Tests"), so that each can be run alone:
@@ -18,6 +19,6 @@ export default defineConfig({
       },
     })),
     passWithNoTests: true,
-    reporters: ['default', new MissingPrograms()],
+    reporters: ['default', new MissingPrograms(), new ClosingLine()],
   },
 });

@@ -38,7 +38,7 @@ export function openClient(options: Common, role: Role): Client {
 function withQuery(path: string, query: Query = {}): string {
   const pairs = Object.entries(query).filter(([, value]) => value !== undefined);
   if (pairs.length === 0) return path;
-  return `${path}?${new URLSearchParams(pairs.map(([name, value]) => [name, String(value)]))}`;
+  return `${path}?${new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, String(value)]))}`;
 }
 
 async function ask({ url, key }: Reach, method: string, path: string, body?: unknown): Promise<Response> {

@@ -1,5 +1,5 @@
 /** How a command is declared, so that all of them take the same options and fail in the same way. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 
 /** A word that only holds other commands, as in `postern held …`. */
 export function group(parent: Command, name: string, description: string): Command {

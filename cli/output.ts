@@ -63,11 +63,18 @@ function messageOf(err: unknown): string {
 const GAP = '  ';
 
 /** Columns for people; every cell is one clean line. An empty list is told in words. */
-export function table(headings: string[], rows: unknown[][], none: string): string {
+export function table(headings: string[], rows: unknown[][], none: string, max?: number): string {
   if (rows.length === 0) return none;
-  const cells = [headings, ...rows.map((row) => row.map((cell) => cellOf(cell)))];
+  const cells = [headings, ...rows.map((row) => row.map((cell) => cellOf(cell, max)))];
   const widths = headings.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
-  return cells.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join(GAP).trimEnd()).join('\n');
+  return cells
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join(GAP)
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** `name  value` lines, names in one column; undefined and null values are left out. */
@@ -87,7 +94,12 @@ function cellOf(value: unknown, max = 60): string {
 export function when(time: unknown): string | undefined {
   if (time === undefined || time === null) return undefined;
   const date = new Date(time as string);
-  return Number.isNaN(date.getTime()) ? undefined : date.toISOString().replace('T', ' ').replace(/\.\d+Z$/, 'Z');
+  return Number.isNaN(date.getTime())
+    ? undefined
+    : date
+        .toISOString()
+        .replace('T', ' ')
+        .replace(/\.\d+Z$/, 'Z');
 }
 
 /** Text of a message, line by line, so that no escape sequence in it reaches the terminal. */

@@ -49,10 +49,13 @@ export function reachOf(options: Common, role: Role): Reach {
   const own = quickstart !== undefined && baseOf(quickstart.api.url) === at;
   const found = key ?? (own ? keyFor(quickstart, role) : undefined);
   if (found === undefined)
-    throw new Failure(`no key for ${at}: there is ${own ? 'none' : 'no quickstart of that address'} in ${file}`, {
-      code: 'no_key',
-      hint: 'give one by --key or POSTERN_API_KEY; make one by "postern key create" on the gateway\'s machine',
-    });
+    throw new Failure(
+      `no key for ${at}: there is ${own ? 'none' : 'no quickstart of that address'} in ${file}`,
+      {
+        code: 'no_key',
+        hint: 'give one by --key or POSTERN_API_KEY; make one by "postern key create" on the gateway\'s machine',
+      },
+    );
   return { url: at, key: found };
 }
 

@@ -20,10 +20,7 @@ export interface Operator {
 }
 
 /** Opens the store for `work` and closes it again. */
-export async function withStore<T>(
-  options: Common,
-  work: (operator: Operator) => Promise<T>,
-): Promise<T> {
+export async function withStore<T>(options: Common, work: (operator: Operator) => Promise<T>): Promise<T> {
   const config = configOf(options);
   const url = databaseUrl(config);
   await refuseUnprepared(url);
@@ -39,10 +36,13 @@ export async function withStore<T>(
 export function databaseUrl(config: Config): string {
   const url = config.database.url ?? runningPostgres(config.data_dir);
   if (url === undefined)
-    throw new Failure(`no database: Postern is not running on ${config.data_dir}, and database.url is not set`, {
-      code: 'no_database',
-      hint: 'start it with "npm start", or set database.url (POSTERN_DATABASE_URL)',
-    });
+    throw new Failure(
+      `no database: Postern is not running on ${config.data_dir}, and database.url is not set`,
+      {
+        code: 'no_database',
+        hint: 'start it with "npm start", or set database.url (POSTERN_DATABASE_URL)',
+      },
+    );
   return url;
 }
 

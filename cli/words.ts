@@ -7,7 +7,8 @@ import { misuse } from './output.ts';
 
 export function readAddress(text: string): Address {
   const parsed = parseAddress(text, { smtputf8: true });
-  if (!parsed.ok) throw misuse(`${clean(text, 80)} is no address`, 'expected something like agent@example.com');
+  if (!parsed.ok)
+    throw misuse(`${clean(text, 80)} is no address`, 'expected something like agent@example.com');
   return parsed.address;
 }
 

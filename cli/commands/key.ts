@@ -36,7 +36,8 @@ async function create(name: string, options: CreateOptions): Promise<void> {
   if (scopes.length === 0) throw misuse('a key needs a scope', `there are ${SCOPES.join(', ')}`);
   if (scopes.includes('send') && scopes.includes('oversight'))
     throw misuse('a key never holds send and oversight together: who composes does not approve');
-  const days = options.expiresDays === undefined ? undefined : readCount('--expires-days', options.expiresDays);
+  const days =
+    options.expiresDays === undefined ? undefined : readCount('--expires-days', options.expiresDays);
   await withStore(options, async ({ config, database, actor }) => {
     const mailbox =
       options.mailbox === undefined ? undefined : await mailboxCalled(database.pool, options.mailbox);
@@ -108,8 +109,14 @@ function named(keys: KeyFacts[], name: string): KeyFacts {
   const called = keys.filter((key) => key.name === name && key.revokedAt === null);
   if (called.length === 1) return called[0]!;
   if (called.length > 1)
-    throw misuse(`${called.length} keys are called ${name}`, `name one by its id: ${called.map(({ id }) => id).join(', ')}`);
-  throw new Failure(`there is no key ${name}`, { code: 'not_found', hint: '"postern key list" shows what there is' });
+    throw misuse(
+      `${called.length} keys are called ${name}`,
+      `name one by its id: ${called.map(({ id }) => id).join(', ')}`,
+    );
+  throw new Failure(`there is no key ${name}`, {
+    code: 'not_found',
+    hint: '"postern key list" shows what there is',
+  });
 }
 
 function shown(key: KeyFacts) {

@@ -1,10 +1,10 @@
 /** `postern login`: user names and passwords of SMTP submission, each bound to one mailbox. */
-import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { createLogin, type LoginFacts, listLogins, revokeLogin } from '../../core/store/login-accounts.ts';
 import { hashPassword } from '../../core/store/passwords.ts';
 import { command, group } from '../command.ts';
-import { facts, Failure, misuse, say, table, when } from '../output.ts';
+import { Failure, facts, misuse, say, table, when } from '../output.ts';
+import { newPassword } from '../password.ts';
 import type { Common } from '../settings.ts';
 import { withStore } from '../store.ts';
 import { mailboxCalled } from './mailbox.ts';
@@ -26,11 +26,6 @@ export function addLoginCommands(program: Command): void {
     .action(add);
   command(login, 'list', 'list logins').action(list);
   command(login, 'revoke <login>', 'end a login; named by id or user name').action(revoke);
-}
-
-/** 120 bits, in letters and digits only: nothing a shell or an option parser would take for its own. */
-export function newPassword(): string {
-  return randomBytes(15).toString('hex');
 }
 
 async function add(name: string, options: AddOptions): Promise<void> {

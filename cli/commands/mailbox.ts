@@ -1,7 +1,7 @@
 /** `postern mailbox`: whose mail it is, and how much say people keep over it. */
 import type { Command } from 'commander';
-import { parsePattern } from '../../core/mail/pattern.ts';
 import { MODES } from '../../core/mail/mode.ts';
+import { parsePattern } from '../../core/mail/pattern.ts';
 import {
   createMailbox,
   findMailbox,
@@ -59,7 +59,10 @@ async function add(text: string, options: AddOptions): Promise<void> {
   await withStore(options, async ({ config, database, actor }) => {
     const route = options.route;
     if (route !== undefined && config.delivery.routes[route] === undefined)
-      throw misuse(`no route is called ${route}`, `there are ${Object.keys(config.delivery.routes).join(', ')}`);
+      throw misuse(
+        `no route is called ${route}`,
+        `there are ${Object.keys(config.delivery.routes).join(', ')}`,
+      );
     const made = await database.transaction(async (db) => {
       const mailbox = await createMailbox(db, { ...wanted, route: route ?? null }, actor);
       if (mailbox !== undefined && allowed.length > 0) await setAllowlist(db, mailbox.id, allowed, actor);

@@ -52,7 +52,12 @@ async function sink(options: SinkOptions): Promise<void> {
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
       stream.on('end', () => {
         const { mailFrom, rcptTo } = session.envelope;
-        const message = arrived(mailFrom === false ? '' : mailFrom.address, rcptTo, Buffer.concat(chunks), options);
+        const message = arrived(
+          mailFrom === false ? '' : mailFrom.address,
+          rcptTo,
+          Buffer.concat(chunks),
+          options,
+        );
         tell(message, options);
         done(null, `2.0.0 Ok: taken as ${message.id}`);
         taken += 1;
@@ -63,7 +68,11 @@ async function sink(options: SinkOptions): Promise<void> {
   server.on('error', () => {}); // a peer that breaks off is no news here
   await listen(server, port, options.host);
   const bound = (server.server.address() as { port: number }).port;
-  say(options, { event: 'listening', host: options.host, port: bound }, () => `listening on ${options.host}:${bound}`);
+  say(
+    options,
+    { event: 'listening', host: options.host, port: bound },
+    () => `listening on ${options.host}:${bound}`,
+  );
   process.once('SIGINT', finish).once('SIGTERM', finish);
   await finished;
   await new Promise<void>((done) => server.close(done));
