@@ -24,6 +24,8 @@ export interface Call {
   caller: Caller;
   /** The peer's address, for the trace of what it sends. */
   address: string;
+  /** The Idempotency-Key header. */
+  idempotencyKey: string | undefined;
 }
 
 /** An answer that is not JSON. */

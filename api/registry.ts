@@ -7,8 +7,10 @@ import { loginOperations } from './operations/logins.ts';
 import { mailboxOperations } from './operations/mailboxes.ts';
 import { oversightOperations } from './operations/oversight.ts';
 import { queueOperations } from './operations/queue.ts';
+import { sendOperations } from './operations/send.ts';
 
 export const OPERATIONS: readonly Operation[] = [
+  ...sendOperations,
   ...emailOperations,
   ...oversightOperations,
   ...auditOperations,

@@ -6,6 +6,7 @@ import type { Authenticator } from './authentication.ts';
 import { requireScope } from './authentication.ts';
 import { faultsOf } from './faults.ts';
 import { Answer, type Call, type Operation, Raw } from './operation.ts';
+import { Problem } from './problem.ts';
 
 export interface RestOptions {
   operations: readonly Operation[];
@@ -30,7 +31,12 @@ export function mountOperations(
         const caller = await authenticator.authenticate(request);
         requireScope(caller, one.access);
         const input = readInput(one, request);
-        const answer = await one.handle(input, { ...call, caller, address: request.ip });
+        const answer = await one.handle(input, {
+          ...call,
+          caller,
+          address: request.ip,
+          idempotencyKey: idempotencyKeyOf(request),
+        });
         return send(one, answer, reply);
       },
     });
@@ -45,6 +51,13 @@ function readInput(one: Operation, request: FastifyRequest): Record<string, unkn
   const parsed = schema.safeParse(given);
   if (!parsed.success) throw faultsOf(parsed.error);
   return parsed.data as Record<string, unknown>;
+}
+
+function idempotencyKeyOf({ headers }: FastifyRequest): string | undefined {
+  const key = headers['idempotency-key'];
+  if (typeof key !== 'string') return undefined;
+  if (/^[ -~]{1,200}$/.test(key)) return key;
+  throw new Problem(400, 'invalid_field', 'Idempotency-Key: must be 1 to 200 printable characters.');
 }
 
 function send(one: Operation, answer: unknown, reply: FastifyReply): FastifyReply {
