@@ -15,6 +15,8 @@ export interface Edits {
   /** RFC 5322 §3.6.3. Off where we take mail in for others: what a stranger signed stays. */
   removeBcc?: boolean;
   removeControl?: boolean;
+  /** Further fields to leave out, each by the offsets it has in the block. */
+  removeAlso?: (field: Field) => boolean;
   /** With its angle brackets. */
   addMessageId?: string | undefined;
   addDate?: Date | undefined;
@@ -42,7 +44,9 @@ function addedFields({ received = '', addMessageId, addDate }: Edits): string {
   return received + messageId + date;
 }
 
-function isRemoved({ name }: Field, { removeBcc, removeControl }: Edits): boolean {
+function isRemoved(field: Field, { removeBcc, removeControl, removeAlso }: Edits): boolean {
+  const { name } = field;
   if (removeBcc === true && (name === 'bcc' || name === 'resent-bcc')) return true;
-  return removeControl === true && name.startsWith('x-postern-');
+  if (removeControl === true && name.startsWith('x-postern-')) return true;
+  return removeAlso?.(field) === true;
 }

@@ -31,6 +31,7 @@ export const REFUSALS = {
   nulInMessage: { code: 554, enhanced: '5.6.0', text: 'NUL is not allowed in a message' }, // RFC 2045 §2.8
   badHeader: { code: 554, enhanced: '5.6.0', text: 'Malformed message header' },
   badControlHeader: { code: 550, enhanced: '5.6.0', text: 'An X-Postern header has no valid value' },
+  idempotencyMismatch: { code: 550, enhanced: '5.6.0', text: 'Idempotency key used for another message' },
   bodyLineTooLong: { code: 554, enhanced: '5.6.0', text: 'Message line too long' }, // RFC 5321 §4.5.3.1.6
   needsSmtputf8: { code: 554, enhanced: '5.6.7', text: 'The header needs SMTPUTF8' }, // RFC 6531 §3.6
   loop: { code: 554, enhanced: '5.4.6', text: 'Mail loop detected' }, // RFC 5321 §6.3

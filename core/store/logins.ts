@@ -33,7 +33,11 @@ export async function findLogin(db: Db, username: string): Promise<Login | undef
 
 /** The same login later in its session. */
 export async function readLogin(db: Db, id: string): Promise<Login | undefined> {
-  const { rows } = await db.query<Login>({ name: 'read-login', text: `${LOGIN} where l.id = $1`, values: [id] });
+  const { rows } = await db.query<Login>({
+    name: 'read-login',
+    text: `${LOGIN} where l.id = $1`,
+    values: [id],
+  });
   return rows[0];
 }
 

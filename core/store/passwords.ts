@@ -8,7 +8,8 @@ import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 const MEMORY_KIB = 19_456;
 const PASSES = 2;
 const LANES = 1;
-const PHC = /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/;
+const PHC =
+  /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/;
 
 /** A new hash, with a salt of its own. */
 export async function hashPassword(password: string): Promise<string> {

@@ -1,0 +1,135 @@
+/**
+ * The gateway: mail comes in here and nowhere else.
+ *
+ *   socket ─▶ smtp-server ─▶ Session ─▶ Door (submission | mx | trusted) ─▶ accept.ts ─▶ store, bell
+ */
+
+import { loadCertificate } from '../core/runtime/certificate.ts';
+import type { Room, Runtime } from '../core/runtime/runtime.ts';
+import { openAcceptDoor } from './accept.ts';
+import { budget } from './collector.ts';
+import { openCredentials } from './credentials.ts';
+import type { DoorKind } from './door.ts';
+import { type Listening, listen } from './listeners.ts';
+import { mxDoor } from './mx.ts';
+import { watchPressure } from './pressure.ts';
+import { sessionLimits } from './session-limits.ts';
+import { submissionDoor } from './submission.ts';
+import { trustedDoor } from './trusted.ts';
+
+export interface GatewayPorts {
+  submission?: number;
+  submissionTls?: number;
+  mx?: number;
+  trusted?: number;
+}
+
+export interface Gateway extends Room {
+  /** The ports that are bound, which differ from the settings where those say 0. */
+  readonly ports: GatewayPorts;
+  /** Reads the certificate again; sessions that begin from now on see it. Throws and keeps the old one if it is no good. */
+  reloadCertificate(): Promise<void>;
+}
+
+/** All messages that are arriving may take this much memory, or four of the largest. */
+const MEMORY = 256 << 20;
+
+interface Planned {
+  port: keyof GatewayPorts;
+  kind: DoorKind;
+  setting: string;
+  host: string;
+  number: number;
+  implicitTls: boolean;
+}
+
+/** Opens the listeners that are enabled; throws, naming the port and its setting, when one cannot be had. */
+export async function startGateway(runtime: Runtime): Promise<Gateway> {
+  const { config, log, metrics, database } = runtime;
+  const { limits } = config;
+  const certificate = await loadCertificate(config, config.data_dir);
+  const acceptDoor = openAcceptDoor(runtime);
+  const pressure = watchPressure(runtime);
+  const enter = sessionLimits({ sessions: limits.sessions, perAddress: limits.sessions_per_address });
+  const house = {
+    hostname: config.hostname,
+    limits,
+    log,
+    metrics,
+    memory: budget(Math.max(MEMORY, 4 * limits.message_bytes)),
+    pressure: pressure.refusal,
+  };
+  const open: Listening[] = [];
+  const ports: GatewayPorts = {};
+  const close = async () => {
+    await Promise.all(open.map((listening) => listening.close()));
+    await acceptDoor.drain();
+    await pressure.close();
+  };
+
+  const credentials = openCredentials({
+    db: database.pool,
+    metrics,
+    failuresPerAddressMinute: limits.auth_failures_per_address_minute,
+  });
+  try {
+    for (const planned of plan(runtime, { config, database, acceptDoor, credentials })) {
+      const listening = await listen({ ...planned, certificate, house, enter });
+      open.push(listening);
+      ports[planned.port] = listening.port;
+    }
+  } catch (err) {
+    await close();
+    throw err;
+  }
+  log.info({ ports }, 'the gateway takes mail');
+  return {
+    ports,
+    close,
+    async reloadCertificate() {
+      const fresh = await loadCertificate(config, config.data_dir);
+      for (const listening of open) listening.use(fresh);
+    },
+  };
+}
+
+function plan({ config }: Runtime, doors: Parameters<typeof submissionDoor>[0]): Planned[] {
+  const { submission, mx, trusted } = config;
+  const planned: Planned[] = [];
+  if (submission.enabled) {
+    const { host, port, tls_port } = submission;
+    planned.push({
+      port: 'submission',
+      kind: submissionDoor(doors, 'submission'),
+      setting: 'submission.port',
+      host,
+      number: port,
+      implicitTls: false,
+    });
+    planned.push({
+      port: 'submissionTls',
+      kind: submissionDoor(doors, 'submissions'),
+      setting: 'submission.tls_port',
+      host,
+      number: tls_port,
+      implicitTls: true,
+    });
+  }
+  if (mx.enabled) {
+    const { host, port } = mx;
+    planned.push({
+      port: 'mx',
+      kind: mxDoor(doors),
+      setting: 'mx.port',
+      host,
+      number: port,
+      implicitTls: false,
+    });
+  }
+  if (trusted.enabled) {
+    const { host, port } = trusted;
+    const kind = trustedDoor(doors);
+    planned.push({ port: 'trusted', kind, setting: 'trusted.port', host, number: port, implicitTls: false });
+  }
+  return planned;
+}
