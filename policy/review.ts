@@ -86,7 +86,7 @@ async function review(house: House, decision: 'approve' | 'reject', answer: Answ
   // A message that becomes held just after the statement missed it is worth another look.
   for (let attempt = 1; ; attempt++) {
     const row = { id: newId(), messageId, decision, digest, principal, actor, reason };
-    const state = await decide(database.pool, row);
+    const state = await decide(database, row);
     const stands = await standing(database.pool, messageId, principal.id);
     if (stands === undefined) throw new NotFound();
     if (state !== undefined) {
@@ -171,7 +171,7 @@ export interface Cancelled {
 export async function cancel(house: House, order: { messageId: string; actor: Actor }): Promise<Cancelled> {
   const { messageId, actor } = order;
   for (let attempt = 1; ; attempt++) {
-    if (await withdrawing.cancel(house.database.pool, messageId, actor)) {
+    if (await withdrawing.cancel(house.database, messageId, actor)) {
       house.metrics.review('cancel', 'done');
       return { messageId, state: 'cancelled', repeated: false };
     }
@@ -206,7 +206,7 @@ export async function settleDoubt(
   settlement: Settlement,
 ): Promise<{ messageId: string; state: State }> {
   const { messageId, outcome, actor, reason = null } = settlement;
-  const settled = await withdrawing.settleDoubt(house.database.pool, messageId, outcome, actor, reason);
+  const settled = await withdrawing.settleDoubt(house.database, messageId, outcome, actor, reason);
   if (settled === undefined) {
     const stands = await standing(house.database.pool, messageId, null);
     throw stands === undefined ? new NotFound() : new WrongState('settle', stands.state);

@@ -99,7 +99,7 @@ async function judgeOne(ground: Ground, rulings: Batcher<Ruling, boolean>, facts
 async function expireAmong(ground: Ground, ids: string[], cases: Case[]): Promise<string[]> {
   const judged = new Set(cases.map(({ id }) => id));
   const expired = await expire(
-    ground.database.pool,
+    ground.database,
     ids.filter((id) => !judged.has(id)),
   );
   for (const { id } of expired) {

@@ -105,7 +105,10 @@ const RULE = `with input as (
   held as (
     insert into holds (id, message_id, mailbox_id, reasons, expires_at)
     select i.hold_id, moved.id, moved.mailbox_id, i.reasons, i.expires_at
-      from moved join input i using (id) where i.hold_id is not null),
+      from moved join input i using (id) where i.hold_id is not null
+    -- a hold still open: the message was moved out of it by hand
+    on conflict (message_id) where closed_at is null
+      do update set reasons = excluded.reasons, expires_at = excluded.expires_at),
   copies as (
     select t.* from json_to_recordset($2::json) as t(${ROW_COLUMNS}) join moved on moved.id = t.about_id),
   ${insertMessages('copies')},

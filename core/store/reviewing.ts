@@ -1,6 +1,7 @@
 import type { Actor } from '../mail/actor.ts';
 import type { State } from '../mail/lifecycle.ts';
-import type { Db } from './database.ts';
+import type { Database, Db } from './database.ts';
+import { lockMessages } from './locking.ts';
 import { UNATTENDED } from './new-message.ts';
 
 /** A reviewer's answer, for exactly the content whose digest they saw. */
@@ -39,8 +40,8 @@ const DECIDE = `with moved as (
        and exists (select 1 from holds h where h.message_id = m.id and h.closed_at is null and h.expires_at > now())
     returning m.id, m.mailbox_id, m.state, m.digest),
   recorded as (
-    insert into approvals (id, message_id, decision, digest, principal_id, principal_name, reason)
-    select $1, id, $3, digest, $5, $6, $7 from moved),
+    insert into approvals (id, message_id, decision, digest, principal_id, principal_name, reason, decided_at)
+    select $1, id, $3, digest, $5, $6, $7, clock_timestamp() from moved),
   closed as (update holds h set closed_at = now() from moved where h.message_id = moved.id and h.closed_at is null),
   audited as (
     insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name,
@@ -53,30 +54,29 @@ const DECIDE = `with moved as (
   select state from moved`;
 
 /**
- * Writes a decision on a held message, in one statement: state, approval, hold and audit together. Returns
- * the state reached, or undefined when nothing was changed (see `standing` for the reason): the message is no
- * longer held, its digest differs, its hold has expired by the database's clock, its mailbox lets nothing out,
- * or the decider composed it.
+ * Writes a decision on a held message: state, approval, hold and audit together. Returns the state reached, or
+ * undefined when nothing was changed (see `standing` for the reason): the message is no longer held, its digest
+ * differs, its hold has expired by the database's clock, its mailbox lets nothing out, or the decider composed it.
  */
-export async function decide(db: Db, decision: Decision): Promise<State | undefined> {
-  const { rows } = await db.query<{ state: State }>({
-    name: 'decide',
-    text: DECIDE,
-    values: [
-      decision.id,
-      decision.messageId,
-      decision.decision,
-      decision.digest,
-      decision.principal.id,
-      decision.principal.name,
-      decision.reason,
-      decision.decision === 'reject' ? `rejected: ${decision.reason ?? 'no reason given'}` : null,
-      decision.actor.type,
-      decision.actor.id,
-      decision.actor.name,
-    ],
+export async function decide(database: Database, decision: Decision): Promise<State | undefined> {
+  const values = [
+    decision.id,
+    decision.messageId,
+    decision.decision,
+    decision.digest,
+    decision.principal.id,
+    decision.principal.name,
+    decision.reason,
+    decision.decision === 'reject' ? `rejected: ${decision.reason ?? 'no reason given'}` : null,
+    decision.actor.type,
+    decision.actor.id,
+    decision.actor.name,
+  ];
+  return database.transaction(async (db) => {
+    await lockMessages(db, [decision.messageId]);
+    const { rows } = await db.query<{ state: State }>({ name: 'decide', text: DECIDE, values });
+    return rows[0]?.state;
   });
-  return rows[0]?.state;
 }
 
 /** How a message stands towards someone who would decide on it, so that a refused step can say why. */
@@ -153,26 +153,31 @@ export async function readStoredContent(db: Db, messageId: string): Promise<Stor
   return rows[0];
 }
 
+const EXPIRE = `with moved as (
+    update messages m
+       set state = 'expired', changed_at = now(), status_reason = 'nobody decided in time',
+           dsn_owed = case when ${OWES_DSN} then 'expired' end,
+           wake_at = case when ${OWES_DSN} then now() + ${UNATTENDED} end
+      from holds h
+     where m.id = any($1::text[]) and m.state = 'held'
+       and h.message_id = m.id and h.closed_at is null and h.expires_at <= now()
+    returning m.id, m.mailbox_id, m.dsn_owed),
+  closed as (update holds h set closed_at = now() from moved where h.message_id = moved.id and h.closed_at is null),
+  audited as (
+    insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name,
+      from_state, to_state)
+    select 'message.expired', 'message', id, mailbox_id, 'system', 'policy', 'held', 'expired' from moved)
+  select id, dsn_owed is not null as "dsnOwed" from moved`;
+
 /** Ends holds whose time has passed among `ids` (never sent; the sender is told). */
-export async function expire(db: Db, ids: string[]): Promise<{ id: string; dsnOwed: boolean }[]> {
-  const { rows } = await db.query<{ id: string; dsnOwed: boolean }>({
-    name: 'expire',
-    text: `with moved as (
-        update messages m
-           set state = 'expired', changed_at = now(), status_reason = 'nobody decided in time',
-               dsn_owed = case when ${OWES_DSN} then 'expired' end,
-               wake_at = case when ${OWES_DSN} then now() + ${UNATTENDED} end
-          from holds h
-         where m.id = any($1::text[]) and m.state = 'held'
-           and h.message_id = m.id and h.closed_at is null and h.expires_at <= now()
-        returning m.id, m.mailbox_id, m.dsn_owed),
-      closed as (update holds h set closed_at = now() from moved where h.message_id = moved.id and h.closed_at is null),
-      audited as (
-        insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name,
-          from_state, to_state)
-        select 'message.expired', 'message', id, mailbox_id, 'system', 'policy', 'held', 'expired' from moved)
-      select id, dsn_owed is not null as "dsnOwed" from moved`,
-    values: [ids],
+export async function expire(database: Database, ids: string[]): Promise<{ id: string; dsnOwed: boolean }[]> {
+  return database.transaction(async (db) => {
+    await lockMessages(db, ids);
+    const { rows } = await db.query<{ id: string; dsnOwed: boolean }>({
+      name: 'expire',
+      text: EXPIRE,
+      values: [ids],
+    });
+    return rows;
   });
-  return rows;
 }
