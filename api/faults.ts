@@ -19,10 +19,11 @@ export function faultsOf(error: z.ZodError): Problem {
   return invalid(coded?.status ?? 400, coded?.code ?? codeOf(first), issues.map(faultOf));
 }
 
+/** Needs the input in the issue: `safeParse(…, { reportInput: true })`. */
 function codeOf(issue: z.core.$ZodIssue): string {
-  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
-    ? 'missing_field'
-    : 'invalid_field';
+  const absent =
+    issue.input === undefined && ['invalid_type', 'invalid_union', 'invalid_value'].includes(issue.code);
+  return absent ? 'missing_field' : 'invalid_field';
 }
 
 function faultOf(issue: z.core.$ZodIssue): Fault {

@@ -23,7 +23,7 @@ export async function startApi(runtime: Runtime): Promise<Api> {
     baseUrl: http.public_url ?? `http://${http.host}:${http.port}`,
   });
   mountHealth(app, runtime);
-  mountQueueView(app, runtime.bells, keys);
+  mountQueueView(app, runtime, keys);
   mountOperations(app, { operations: OPERATIONS, authenticator: keys, call: { runtime, door } });
   try {
     await app.listen({ host: http.host, port: http.port });

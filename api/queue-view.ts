@@ -3,13 +3,20 @@ import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Bells } from '../core/queue/bells.ts';
+import type { Runtime } from '../core/runtime/runtime.ts';
 import { type Authenticator, requireScope } from './authentication.ts';
-import { Problem } from './problem.ts';
+import type { Caller } from './operation.ts';
+import { Problem, problemBody, sendProblem } from './problem.ts';
 
 const BASE = '/admin/queues';
+const ASK_BROWSER = { 'www-authenticate': 'Basic realm="postern", charset="UTF-8"' };
 
-export function mountQueueView(app: FastifyInstance, bells: Bells, authenticator: Authenticator): void {
+/** Adds the view with everything below it behind the key of an admin. */
+export function mountQueueView(
+  app: FastifyInstance,
+  { bells, log }: Pick<Runtime, 'bells' | 'log'>,
+  authenticator: Authenticator,
+): void {
   const adapter = new FastifyAdapter();
   adapter.setBasePath(BASE);
   createBullBoard({
@@ -17,25 +24,22 @@ export function mountQueueView(app: FastifyInstance, bells: Bells, authenticator
     queues: bells.queues().map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
     serverAdapter: adapter,
   });
+  adapter.setErrorHandler((err) => {
+    log.error({ err }, 'the queue view failed');
+    const problem = new Problem(500, 'internal_error', 'The queue cannot be shown just now.');
+    return { status: 500, body: problemBody(problem) };
+  });
   app.register(
     async (view) => {
-      view.addHook('onRequest', async (request) => {
-        const password = basicPassword(request);
+      view.addHook('onRequest', async (request, reply) => {
         try {
-          const caller =
-            password === undefined
-              ? await authenticator.authenticate(request)
-              : await authenticator.callerOf(password, request.ip);
-          requireScope(caller, 'admin');
+          requireScope(await viewer(request, authenticator), 'admin');
         } catch (err) {
-          if (!(err instanceof Problem) || err.status !== 401) throw err;
-          throw new Problem(
-            401,
-            err.code,
-            err.message,
-            {},
-            { 'www-authenticate': 'Basic realm="postern", charset="UTF-8"' },
-          );
+          // Answered here: the view has an error page of its own, which must not speak for us.
+          const asks = err instanceof Problem && err.status === 401;
+          const problem = asks ? new Problem(401, err.code, err.message, {}, ASK_BROWSER) : err;
+          sendProblem(problem, request, reply, log);
+          return reply;
         }
       });
       await view.register(adapter.registerPlugin());
@@ -44,9 +48,9 @@ export function mountQueueView(app: FastifyInstance, bells: Bells, authenticator
   );
 }
 
-function basicPassword({ headers }: FastifyRequest): string | undefined {
-  const encoded = /^Basic +([A-Za-z0-9+/=_-]+)$/i.exec(headers.authorization ?? '')?.[1];
-  if (encoded === undefined) return undefined;
+function viewer(request: FastifyRequest, authenticator: Authenticator): Promise<Caller> {
+  const encoded = /^Basic +([A-Za-z0-9+/=_-]+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  if (encoded === undefined) return authenticator.authenticate(request);
   const pair = Buffer.from(encoded, 'base64').toString();
-  return pair.slice(pair.indexOf(':') + 1);
+  return authenticator.callerOf(pair.slice(pair.indexOf(':') + 1), request.ip);
 }

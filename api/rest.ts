@@ -48,7 +48,7 @@ function readInput(one: Operation, request: FastifyRequest): Record<string, unkn
   // path members last: what the path names is what was asked for
   const given = { ...(sent as object | undefined), ...(request.params as object) };
   const schema = one.strict ? one.input.strict() : one.input;
-  const parsed = schema.safeParse(given);
+  const parsed = schema.safeParse(given, { reportInput: true });
   if (!parsed.success) throw faultsOf(parsed.error);
   return parsed.data as Record<string, unknown>;
 }

@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { provisionMailboxes } from '../../core/runtime/provision.ts';
+import { listMailboxes } from '../../core/store/accounts.ts';
+import { listAllowlist } from '../../core/store/allowlists.ts';
+import { record } from '../../core/store/audit.ts';
+import { startTestApi, type TestApi } from '../support/api.ts';
+import { testConfig } from '../support/runtime.ts';
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await startTestApi();
+});
+afterAll(() => api.close());
+
+interface Entry {
+  id: string;
+  action: string;
+  resource_id: string;
+}
+
+async function audit(query: string): Promise<{ entries: Entry[]; cursor: string | null }> {
+  const { status, json } = await api.call('GET', `/v1/audit-log${query}`, { key: api.keys.admin });
+  expect(status).toBe(200);
+  return json;
+}
+
+test('the log is read page by page, without gap or repetition, while it grows', async () => {
+  const mailbox = await api.mailbox('pages@ours.example', 'gated_send');
+  for (let n = 0; n < 5; n++) await api.send(mailbox.id);
+  const whole = (await audit('?limit=100')).entries.map(({ id }) => id);
+  const paged: string[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const page = await audit(`?limit=3${cursor === '' ? '' : `&cursor=${cursor}`}`);
+    paged.push(...page.entries.map(({ id }) => id));
+    await api.send(mailbox.id);
+    cursor = page.cursor;
+  }
+  expect(paged).toEqual(whole);
+});
+
+test('filters combine, and each takes several values', async () => {
+  const mailbox = await api.mailbox('filters@ours.example', 'gated_send');
+  const id = await api.send(mailbox.id, { to: ['Zoe@Other.example'], agent: 'night-shift' });
+  const other = await api.send(mailbox.id);
+  const actions = async (query: string) => (await audit(query)).entries.map(({ action }) => action);
+  expect(await actions(`?message_id=${id}`)).toEqual(['message.held', 'message.accepted']);
+  expect((await actions(`?message_id=${id},${other}&action=message.held`)).length).toBe(2);
+  expect(await actions(`?message_id=${id}&action=message.*`)).toHaveLength(2);
+  expect(await actions(`?message_id=${id}&action=message.%25`)).toEqual([]);
+  expect(await actions(`?mailbox=filters@ours.example&action=mailbox.created`)).toEqual(['mailbox.created']);
+  expect(await actions('?mailbox=nobody@ours.example')).toEqual([]);
+  expect(await actions('?to=zoe@other.example')).toEqual(['message.accepted']);
+  expect(await actions('?to=*@other.example')).toEqual(['message.accepted']);
+  expect(await actions('?to=*@er.example')).toEqual([]);
+  expect(await actions('?agent=night-shift')).toContain('message.accepted');
+  expect(await actions(`?message_id=${id}&oversight_mode=gated_send`)).toEqual(['message.held']);
+  expect(await actions(`?message_id=${id}&actor=policy`)).toEqual(['message.held']);
+  expect(await actions(`?message_id=${id}&since=2100-01-01`)).toEqual([]);
+  expect(await actions(`?message_id=${id}&until=2000-01-01T00:00:00Z`)).toEqual([]);
+});
+
+test('an export streams everything that matches, oldest first, and leaves its own trace', async () => {
+  const filler = {
+    action: 'test.filler',
+    resourceType: 'test',
+    actor: { type: 'system', id: null, name: 'test' },
+  } as const;
+  for (let n = 0; n < 1005; n++)
+    await record(api.runtime.database.pool, { ...filler, resourceId: String(n) });
+  const reply = await api.call('GET', '/v1/audit-log/export?format=ndjson&action=test.*', {
+    key: api.keys.admin,
+  });
+  expect(reply.headers.get('content-type')).toMatch(/ndjson/);
+  const entries = reply.text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Entry);
+  expect(entries.map(({ resource_id }) => resource_id)).toEqual(
+    Array.from({ length: 1005 }, (_, n) => String(n)),
+  );
+  expect((await audit('?action=audit.exported')).entries).toHaveLength(1);
+});
+
+test('a CSV export holds no formula, whatever a caller called itself', async () => {
+  await record(api.runtime.database.pool, {
+    action: 'test.formula',
+    resourceType: 'test',
+    resourceId: '=HYPERLINK("http://evil.example")',
+    actor: { type: 'system', id: null, name: '@evil' },
+  });
+  const { text } = await api.call('GET', '/v1/audit-log/export?format=csv&action=test.formula', {
+    key: api.keys.admin,
+  });
+  const [header, line] = text.split('\r\n');
+  expect(header).toMatch(/^id,created_at,action/);
+  expect(line).toContain(`"'=HYPERLINK(""http://evil.example"")"`);
+  expect(line).toContain(",'@evil,");
+});
+
+test('messages are listed page by page while more arrive, and from an id on oldest first', async () => {
+  const mailbox = await api.mailbox('list@ours.example', 'gated_send');
+  const sent: string[] = [];
+  for (let n = 0; n < 7; n++) sent.push(await api.send(mailbox.id, { subject: `No ${n}` }));
+  const path = `/v1/emails?mailbox=${mailbox.address}&limit=3`;
+  const list = async (more: string) =>
+    (await api.call('GET', `${path}${more}`, { key: api.keys.agent })).json;
+  const seen: string[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const page = await list(cursor === '' ? '' : `&cursor=${cursor}`);
+    seen.push(...page.emails.map(({ id }: Entry) => id));
+    await api.send(mailbox.id);
+    cursor = page.cursor;
+  }
+  expect(seen).toEqual(sent.toReversed());
+
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  const since = await list(`&since_id=${sent[2]}`);
+  expect(since.emails.map(({ id }: Entry) => id)).toEqual(sent.slice(3, 6));
+  expect((await list('&subject_contains=no%203')).emails).toHaveLength(1);
+  expect((await list('&status=queued,sent')).emails).toEqual([]);
+  expect((await list('&status=pending_approval')).emails).toHaveLength(3);
+});
+
+test('the mailboxes of the configuration are made once and follow it, mode and allowlist too', async () => {
+  const runtime = (mailbox: object) => ({
+    ...api.runtime,
+    config: testConfig({ mailboxes: [{ address: 'Configured@ours.example', ...mailbox }] }),
+  });
+  const db = api.runtime.database.pool;
+  const found = async () => (await listMailboxes(db)).filter(({ address }) => /^configured@/i.test(address));
+  await Promise.all(
+    [1, 2, 3].map(() => provisionMailboxes(runtime({ allowlist: ['*@friends.example', 'a@b.example'] }))),
+  );
+  const [made, ...others] = await found();
+  expect(others).toEqual([]);
+  expect(made).toMatchObject({ oversightMode: 'gated_send', displayName: null });
+
+  const changed = runtime({ oversight_mode: 'monitored', display_name: 'C', allowlist: ['a@b.example'] });
+  await provisionMailboxes(changed);
+  await provisionMailboxes(changed);
+  expect(await found()).toMatchObject([{ id: made!.id, oversightMode: 'monitored', displayName: 'C' }]);
+  expect((await listAllowlist(db, made!.id)).map(({ pattern }) => pattern)).toEqual(['a@b.example']);
+  const { entries } = await audit(`?mailbox=${made!.id}`);
+  expect(entries.map(({ action }) => action).sort()).toEqual([
+    'allowlist.added',
+    'allowlist.added',
+    'allowlist.removed',
+    'mailbox.created',
+    'mailbox.updated',
+    'mode.upgraded',
+  ]);
+});
