@@ -165,7 +165,7 @@ function messageOf(delivery: Delivery, destination: Destination, own: FromBytes)
     smtputf8: transaction.smtputf8,
     body8bit: transaction.body8bit || facts.has8bitBody,
     subject: facts.subject,
-    facts,
+    facts: facts.control.length === 0 ? facts : { ...facts, control: [] }, // taken off, like the fields
     tags: control.tags,
     agent: control.agent,
     requestedMode: control.requestedMode,
