@@ -28,7 +28,7 @@ export async function renewLease(db: Db, worker: Worker): Promise<boolean> {
 
 /** Ends a lease on purpose; what the worker still had claimed becomes `in_doubt` at the next `loseExpired`. */
 export async function endLease(db: Db, id: string): Promise<void> {
-  await db.query('update workers set lease_until = now() where id = $1', [id]);
+  await db.query({ text: 'update workers set lease_until = now() where id = $1', values: [id] });
 }
 
 /**
