@@ -14,6 +14,10 @@ export type AttemptEnd = 'relayed' | 'deferred' | 'failed' | 'in_doubt';
 export type Alarm =
   | 'route_auth'
   | 'route_tls'
+  | 'route_unknown'
+  | 'in_doubt'
+  | 'oversight_copy'
+  | 'content'
   | 'database'
   | 'redis'
   | 'backpressure'
@@ -38,7 +42,7 @@ export interface Metrics {
   /** Asked at each scrape, so that a quiet system does no counting. */
   watchDepth(depths: () => Promise<Partial<Record<State, number>>>): void;
   swept(messages: number): void;
-  dsn(kind: 'failed' | 'delayed' | 'expired' | 'dropped'): void;
+  dsn(kind: 'failed' | 'delayed' | 'rejected' | 'expired' | 'unknown' | 'dropped'): void;
   alarm(kind: Alarm, on: boolean): void;
 }
 

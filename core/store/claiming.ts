@@ -1,3 +1,4 @@
+import type { RecipientStatus } from '../mail/lifecycle.ts';
 import type { Mode } from '../mail/mode.ts';
 import { type Batcher, batcher } from './batcher.ts';
 import type { Database, Db } from './database.ts';
@@ -5,10 +6,13 @@ import type { Database, Db } from './database.ts';
 /** A message taken for one attempt. Its outcome must be reported under the same worker and epoch. */
 export interface Claim {
   id: string;
+  /** Who took it: the lease under which the outcome is written. */
+  worker: string;
   epoch: number;
   /** 1 for the first attempt. */
   attempt: number;
   kind: 'mail' | 'dsn' | 'copy' | 'notice';
+  source: 'submission' | 'trusted' | 'mx' | 'rest' | 'postern';
   mailboxId: string;
   /** The mailbox's route, or null for the default one. */
   route: string | null;
@@ -16,15 +20,15 @@ export interface Claim {
   forwardPaths: string[];
   /** Those still to be tried, with their place in `recipients`. */
   recipients: { n: number; address: string }[];
+  /** How the others fared in earlier attempts. */
+  settled: RecipientStatus[];
   smtputf8: boolean;
   body8bit: boolean;
   contentId: string;
   size: number;
   /** SHA-256 over envelope and bytes, hex: what was approved, and so what must be sent. */
   digest: string;
-  subject: string;
-  internetMessageId: string | null;
-  effectiveMode: Mode;
+  effectiveMode: Mode | null;
   createdAt: Date;
   delayReported: boolean;
 }
@@ -61,22 +65,56 @@ const CLAIM = `with alive as (select id from workers where id = $2 and lease_unt
     select 'message.attempted', 'message', id, mailbox_id, 'system', $2, 'delivery', 'queued', 'relaying',
            jsonb_build_object('attempt', attempts, 'effective_mode', effective_mode)
       from claimed)
-  select id, lease_epoch as epoch, attempts as attempt, kind, mailbox_id as "mailboxId", mailbox_route as route,
-         reverse_path as "reversePath", forward_paths as "forwardPaths", smtputf8, body_8bit as "body8bit",
-         content_id as "contentId", size, encode(digest, 'hex') as digest, subject,
-         internet_message_id as "internetMessageId", effective_mode as "effectiveMode", created_at as "createdAt",
+  ${claimsFrom('claimed')}`;
+
+/** The claims as they are handed out, from rows of messages with their mailbox's route. */
+function claimsFrom(rows: string): string {
+  return `select id, lease_owner as worker, lease_epoch as epoch, attempts as attempt, kind, source,
+         mailbox_id as "mailboxId", mailbox_route as route, reverse_path as "reversePath",
+         forward_paths as "forwardPaths", smtputf8, body_8bit as "body8bit", content_id as "contentId", size,
+         encode(digest, 'hex') as digest, effective_mode as "effectiveMode", created_at as "createdAt",
          delay_reported as "delayReported",
-         (select json_agg(json_build_object('n', r.n, 'address', r.address) order by r.n)
-            from recipients r where r.message_id = claimed.id and r.status in ('pending', 'deferred')) as recipients
-    from claimed`;
+         (select json_agg(json_build_object('n', r.n, 'address', r.address, 'status', r.status) order by r.n)
+            from recipients r where r.message_id = ${rows}.id) as everyone
+    from ${rows}`;
+}
+
+interface ClaimedRow extends Omit<Claim, 'recipients' | 'settled'> {
+  everyone: { n: number; address: string; status: RecipientStatus }[] | null;
+}
 
 /**
  * Takes those of `ids` that are queued, due and let through by the gate, and records the attempt: from here
  * on a crash leaves `in_doubt`, never a silent second sending. Which of several workers asks first wins.
  */
 export async function claim(db: Db, ids: string[], worker: string): Promise<Claim[]> {
-  const { rows } = await db.query<Claim>({ name: 'claim', text: CLAIM, values: [ids, worker] });
-  return rows;
+  const { rows } = await db.query<ClaimedRow>({ name: 'claim', text: CLAIM, values: [ids, worker] });
+  return rows.map(withRecipients);
+}
+
+/**
+ * The claims that `worker` holds among `ids`: for when the connection broke while it claimed, and nobody knows
+ * what was committed. Nothing was sent under them yet, as long as the caller leaves out what it is sending.
+ */
+export async function claimsHeld(db: Db, ids: string[], worker: string): Promise<Claim[]> {
+  const { rows } = await db.query<ClaimedRow>({
+    text: `with held as (
+        select m.*, b.route as mailbox_route from messages m join mailboxes b on b.id = m.mailbox_id
+         where m.id = any($1::text[]) and m.state = 'relaying' and m.lease_owner = $2)
+      ${claimsFrom('held')}`,
+    values: [ids, worker],
+  });
+  return rows.map(withRecipients);
+}
+
+function withRecipients({ everyone, ...row }: ClaimedRow): Claim {
+  const recipients: Claim['recipients'] = [];
+  const settled: RecipientStatus[] = [];
+  for (const { n, address, status } of everyone ?? []) {
+    if (status === 'pending' || status === 'deferred') recipients.push({ n, address });
+    else settled.push(status);
+  }
+  return { ...row, recipients, settled };
 }
 
 /**
@@ -102,7 +140,10 @@ export async function holdUngated(db: Db, ids: string[], newId: () => string): P
         insert into holds (id, message_id, mailbox_id, reasons, expires_at)
         select ($2::text[])[n], id, mailbox_id,
                array['it was about to leave without a valid approval: the mailbox became stricter, or the message was moved by hand'],
-               wake_at from numbered),
+               wake_at from numbered
+        -- a hold still open: the message was moved out of it by hand
+        on conflict (message_id) where closed_at is null
+          do update set reasons = excluded.reasons, expires_at = excluded.expires_at),
       audited as (
         insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name,
           from_state, to_state, metadata)
@@ -114,17 +155,21 @@ export async function holdUngated(db: Db, ids: string[], newId: () => string): P
   return rows.map(({ id }) => id);
 }
 
-/** Claims by group commit: bundles asked for at the same moment go in one statement. */
+/**
+ * Claims by group commit: bundles asked for at the same moment go in one statement. `worker` is asked at each,
+ * because a process that was declared dead goes on under another name.
+ */
 export function claiming(
   database: Database,
-  worker: string,
+  worker: () => string,
   onFlush?: (n: number) => void,
 ): Batcher<string[], Claim[]> {
   const lane = database.lane('claim');
   return batcher<string[], Claim[]>({
+    lingerMs: 3,
     ...(onFlush && { onFlush }),
     async run(bundles) {
-      const claims = await claim(lane, bundles.flat(), worker);
+      const claims = await claim(lane, bundles.flat(), worker());
       const byId = new Map(claims.map((one) => [one.id, one]));
       return bundles.map((ids) =>
         ids.flatMap((id) => {

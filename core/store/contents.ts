@@ -34,16 +34,33 @@ export function contentCache(maxBytes = 64 << 20): ContentCache {
   };
 }
 
-/** The bytes of the contents named, by id. An id without a row is missing from the answer. */
+/** The bytes of the contents named, by id. An id without a row is missing from the answer. For small ones. */
 export async function readContents(db: Db, ids: string[]): Promise<Map<string, Buffer>> {
-  // Binary, because a bytea as text is hexadecimal: twice the bytes and a decode for each.
+  // As hexadecimal text: pg reads every column as UTF-8 text, so a binary answer would arrive damaged.
   const { rows } = await db.query<{ id: string; bytes: Buffer }>({
     name: 'read-contents',
-    text: 'select id::text as id, bytes from contents where id = any($1::text[])',
+    text: 'select id, bytes from contents where id = any($1::text[])',
     values: [ids],
-    binary: true,
-  } as never);
+  });
   return new Map(rows.map(({ id, bytes }) => [id, bytes]));
+}
+
+const SLICE = 4 << 20;
+
+/** One large content, read in slices so that it is never in memory twice; undefined when there is none. */
+export async function readLargeContent(db: Db, id: string, size: number): Promise<Buffer | undefined> {
+  const whole = Buffer.allocUnsafe(size);
+  for (let from = 0; from < size; from += SLICE) {
+    const { rows } = await db.query<{ slice: Buffer; size: number }>({
+      name: 'read-content-slice',
+      text: 'select substring(bytes from $2::int for $3::int) as slice, size from contents where id = $1',
+      values: [id, from + 1, SLICE],
+    });
+    const row = rows[0];
+    if (row === undefined || row.size !== size) return undefined;
+    row.slice.copy(whole, from);
+  }
+  return whole;
 }
 
 /** The CTE that stores the bodies of $bytes, cut as the JSON rows of $index say. */

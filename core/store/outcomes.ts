@@ -1,6 +1,6 @@
 import type { RecipientStatus } from '../mail/lifecycle.ts';
 import { type Batcher, batcher } from './batcher.ts';
-import type { Database } from './database.ts';
+import type { Database, Db } from './database.ts';
 
 /** What an attempt did to one recipient. `n` is its place in the message's forward-paths. */
 export interface RecipientOutcome {
@@ -15,6 +15,7 @@ export interface RecipientOutcome {
 /** The end of an attempt, to be written under the claim it answers. */
 export interface Outcome {
   id: string;
+  worker: string;
   epoch: number;
   attempt: number;
   to: 'relayed' | 'queued' | 'failed' | 'in_doubt';
@@ -31,18 +32,18 @@ export interface Outcome {
 }
 
 const SETTLE = `with input as (
-    select * from json_to_recordset($1::json) as t(id text, epoch int, attempt int, to_state text, action text,
+    select * from json_to_recordset($1::json) as t(id text, worker text, epoch int, attempt int, to_state text, action text,
       recipients json, route text, next_hop text, reply text, wake_at timestamptz, dsn_owed text, capture_id text,
       outcome text)),
   moved as (
     update messages m
        set state = i.to_state, changed_at = now(), next_attempt_at = case when i.to_state = 'queued' then i.wake_at end,
-           wake_at = case when i.dsn_owed is not null and i.to_state = 'failed' then now() + interval '5 seconds'
+           wake_at = case when i.dsn_owed is not null then least(i.wake_at, now() + interval '5 seconds')
                           else i.wake_at end,
-           dsn_owed = i.dsn_owed, delay_reported = m.delay_reported or i.dsn_owed = 'delayed',
+           dsn_owed = i.dsn_owed, delay_reported = m.delay_reported or coalesce(i.dsn_owed = 'delayed', false),
            status_reason = case when i.to_state = 'relayed' then null else i.reply end
       from input i
-     where m.id = i.id and m.state = 'relaying' and m.lease_owner = $2 and m.lease_epoch = i.epoch
+     where m.id = i.id and m.state = 'relaying' and m.lease_owner = i.worker and m.lease_epoch = i.epoch
     returning m.id, m.mailbox_id, m.content_id, m.reverse_path, m.subject),
   fared as (
     update recipients r
@@ -64,7 +65,7 @@ const SETTLE = `with input as (
   audited as (
     insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name,
       from_state, to_state, metadata)
-    select i.action, 'message', moved.id, moved.mailbox_id, 'system', $2, 'delivery', 'relaying', i.to_state,
+    select i.action, 'message', moved.id, moved.mailbox_id, 'system', i.worker, 'delivery', 'relaying', i.to_state,
            jsonb_build_object('attempt', i.attempt, 'route', i.route, 'next_hop', i.next_hop, 'reply', i.reply,
              'recipients', i.recipients::jsonb, 'next_attempt_at', i.wake_at)
       from moved join input i using (id))
@@ -74,11 +75,7 @@ const SETTLE = `with input as (
  * Writes outcomes by group commit. Resolves to false when the claim was lost meanwhile (another process took
  * the lease away): then nothing was written, and the message is already `in_doubt` or beyond.
  */
-export function settling(
-  database: Database,
-  worker: string,
-  onFlush?: (n: number) => void,
-): Batcher<Outcome, boolean> {
+export function settling(database: Database, onFlush?: (n: number) => void): Batcher<Outcome, boolean> {
   const lane = database.lane('settle');
   return batcher<Outcome, boolean>({
     lingerMs: 3,
@@ -87,12 +84,22 @@ export function settling(
       const { rows } = await lane.query<{ id: string }>({
         name: 'settle',
         text: SETTLE,
-        values: [JSON.stringify(outcomes.map(outcomeRow)), worker],
+        values: [JSON.stringify(outcomes.map(outcomeRow))],
       });
       const moved = new Set(rows.map(({ id }) => id));
       return outcomes.map(({ id }) => moved.has(id));
     },
   });
+}
+
+/** Whether an outcome under this claim was written: asked when the connection broke while it was. */
+export async function wasSettled(db: Db, { id, epoch, attempt }: Outcome): Promise<boolean> {
+  const { rowCount } = await db.query({
+    text: `select 1 from messages m join attempts a on a.message_id = m.id and a.n = $3
+            where m.id = $1 and m.lease_epoch = $2 and m.state <> 'relaying' and a.ended_at is not null`,
+    values: [id, epoch, attempt],
+  });
+  return rowCount === 1;
 }
 
 const WORDS = {
@@ -105,6 +112,7 @@ const WORDS = {
 function outcomeRow(one: Outcome): object {
   return {
     id: one.id,
+    worker: one.worker,
     epoch: one.epoch,
     attempt: one.attempt,
     to_state: one.to,

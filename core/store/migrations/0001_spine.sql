@@ -125,7 +125,7 @@ create table messages (
   lease_owner ulid,
   lease_epoch int not null default 0,
 
-  dsn_owed text check (dsn_owed in ('failed', 'delayed', 'rejected', 'expired')),
+  dsn_owed text check (dsn_owed in ('failed', 'delayed', 'rejected', 'expired', 'unknown')),
   delay_reported boolean not null default false,
   wake_at timestamptz,
   created_at timestamptz not null default now(),
@@ -148,6 +148,8 @@ create table recipients (
   reply_text text,
   next_hop text,
   settled_at timestamptz,
+  -- The sender was told that this one failed.
+  reported boolean not null default false,
   primary key (message_id, n)
 ) with (fillfactor = 70);
 

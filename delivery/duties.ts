@@ -1,0 +1,57 @@
+/** What delivery owes a message beside attempts: word to its sender, and an answer to a doubt. */
+import { system } from '../core/mail/actor.ts';
+import type { Runtime } from '../core/runtime/runtime.ts';
+import { abandonDoubt, remindLater } from '../core/store/doubts.ts';
+import type { Look } from '../core/store/routes.ts';
+import { settleDoubt } from '../core/store/withdrawing.ts';
+import { report } from './dsn.ts';
+
+const HOUR = 3_600_000;
+const REMIND_SECONDS = 4 * 3600;
+
+export class Duties {
+  readonly #runtime: Runtime;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  async perform(looks: readonly Look[]): Promise<void> {
+    const doubts = looks.filter(({ state }) => state === 'in_doubt');
+    if (doubts.length > 0) await this.#doubts(doubts);
+    for (const { id, dsnOwed } of looks) if (dsnOwed !== null) await report(this.#runtime, id, dsnOwed);
+  }
+
+  /** Nothing in doubt is sent again unless the operator chose so. */
+  async #doubts(looks: Look[]): Promise<void> {
+    if (this.#runtime.config.delivery.in_doubt === 'retry') return this.#tryAgain(looks);
+    const { database, log, metrics, bells, config } = this.#runtime;
+    const hours = config.delivery.give_up_after_hours;
+    const end = Date.now() - hours * HOUR;
+    const late = looks.filter(({ changedAt }) => changedAt.getTime() < end).map(({ id }) => id);
+    const waiting = looks.map(({ id }) => id).filter((id) => !late.includes(id));
+    if (late.length > 0) {
+      bells.ring(
+        'delivery',
+        await abandonDoubt(database.pool, late, 'it is not known whether it was delivered'),
+      );
+    }
+    if (waiting.length === 0) return;
+    const still = await remindLater(database.pool, waiting, REMIND_SECONDS);
+    if (still === 0) return;
+    metrics.alarm('in_doubt', true);
+    log.error(
+      { messages: waiting },
+      'in doubt: the next hop may or may not have these; settle each with retry, sent or failed',
+    );
+  }
+
+  async #tryAgain(looks: Look[]): Promise<void> {
+    const { database, bells } = this.#runtime;
+    const reason = 'delivery.in_doubt is retry';
+    for (const { id } of looks) {
+      const settled = await settleDoubt(database, id, 'retry', system('delivery'), reason);
+      if (settled?.state === 'queued') bells.ring('delivery', [id]);
+    }
+  }
+}
