@@ -49,13 +49,12 @@ function modeIsUnknown({ mailboxMode, requestedMode }: Case): string | undefined
 }
 
 function modeAsksForReview(facts: Case): string | undefined {
+  const { mailboxMode, requestedMode, allowlisted, mailboxAddress } = facts;
   const mode = effectiveMode(facts);
-  if (!isGated(mode) || allowlistAnswers(facts)) return undefined;
-  if (isMode(facts.mailboxMode) && isGated(facts.mailboxMode) && mode === facts.mailboxMode)
-    return `mail from ${displayAddress(facts.mailboxAddress)} needs approval (${mode})`;
-  return facts.requestedMode === null
-    ? `the mailbox needs approval (${mode})`
-    : `the sender asked for a review of this message (${facts.requestedMode})`;
+  if (modeIsUnknown(facts) !== undefined || !isGated(mode) || allowlistAnswers(facts)) return undefined;
+  return mode === mailboxMode && !(allowlisted && mode === requestedMode)
+    ? `mail from ${displayAddress(mailboxAddress)} needs approval (${mode})`
+    : `the sender asked for a review of this message (${requestedMode})`;
 }
 
 /** The allowlist speaks for a mailbox in `gated_send`, unless the request asked for as much itself. */
@@ -77,7 +76,7 @@ function recipientMixesScripts({ forwardPaths }: Case): string | undefined {
 }
 
 function senderNameIsAnAddress({ facts }: Case): string | undefined {
-  const { nameLooksLikeAddress, from } = facts as Facts;
+  const { nameLooksLikeAddress, from } = (facts ?? {}) as Facts;
   if (typeof nameLooksLikeAddress !== 'boolean') throw new Error('the header was not read');
   if (!nameLooksLikeAddress) return undefined;
   const [shown] = from;
@@ -89,7 +88,7 @@ function senderNameIsAnAddress({ facts }: Case): string | undefined {
  * (RFC 5321 §7.2: the header never routes mail).
  */
 export function notes({ facts, forwardPaths }: Case): string[] {
-  const { to, cc } = facts as Facts;
+  const { to, cc } = (facts ?? {}) as Facts;
   if (!Array.isArray(to) || !Array.isArray(cc)) return [];
   const named = new Set([...to, ...cc].map(({ address }) => address.toLowerCase()));
   const unnamed = forwardPaths.filter((path) => !named.has(path.toLowerCase()));

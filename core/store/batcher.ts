@@ -84,7 +84,9 @@ export function batcher<In, Out>(options: BatchOptions<In, Out>): Batcher<In, Ou
 
 async function settle<In, Out>(batch: Waiting<In, Out>[], run: (items: In[]) => Promise<Out[]>) {
   try {
-    const results = await run(batch.map(({ item }) => item));
+    const results = await patiently(() => run(batch.map(({ item }) => item)));
+    // An item without an answer must not pass for one that was committed.
+    if (results.length !== batch.length) throw new Error('a batch did not answer each of its items');
     batch.forEach(({ resolve }, i) => {
       resolve(results[i] as Out);
     });
@@ -98,8 +100,26 @@ async function settle<In, Out>(batch: Waiting<In, Out>[], run: (items: In[]) => 
   }
 }
 
-/** SQLSTATE classes 22 and 23 blame the data; 40 asks for another try, which one by one is granted too. */
+const TRIES = 3;
+
+/** Runs again what the database undid only because somebody else was in the way (deadlock, serialization). */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (err) {
+      if (attempt === TRIES || !sqlstate(err).startsWith('40')) throw err;
+      await new Promise((go) => setTimeout(go, Math.random() * 10 * attempt));
+    }
+  }
+}
+
+/** SQLSTATE classes 22 and 23 blame the data, of one item or another. */
 function isTheDatasFault(err: unknown): boolean {
+  return /^(22|23)/.test(sqlstate(err));
+}
+
+function sqlstate(err: unknown): string {
   const code = (err as { code?: unknown } | null)?.code;
-  return typeof code === 'string' && /^(22|23|40)/.test(code);
+  return typeof code === 'string' ? code : '';
 }

@@ -126,6 +126,15 @@ test('a copy for a mailbox of ours lies there at once', async () => {
   expect(oversight.rung()).toEqual([id]);
 });
 
+test.each(['autonomous', 'gated_send'])('mail of a %s mailbox is copied to nobody', async (mode) => {
+  const mailboxId = await oversight.mailbox({ mode, oversightAddress: 'boss@elsewhere.example' });
+  await oversight.allow(mailboxId, 'ana@remote.example');
+  const id = await oversight.accept({ mailboxId });
+  await oversight.judge(id);
+  expect(await oversight.message(id)).toMatchObject({ state: 'queued' });
+  expect(await oversight.sql('select id from messages where about_id = $1', [id])).toEqual([]);
+});
+
 test('nobody gets a copy when no overseer is named', async () => {
   const mailboxId = await oversight.mailbox({ mode: 'monitored' });
   const id = await oversight.accept({ mailboxId });
