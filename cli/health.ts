@@ -4,11 +4,9 @@
  */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { readiness } from '../core/runtime/readiness.ts';
 import type { Room, Runtime } from '../core/runtime/runtime.ts';
-import { ping } from '../core/store/overview.ts';
 import { VERSION } from './version.ts';
-
-const PATIENCE_MS = 3_000;
 
 export async function startHealth(
   runtime: Runtime,
@@ -44,10 +42,9 @@ async function answer(
 ): Promise<void> {
   if (path === '/healthz/live') return reply(response, 200, { status: 'ok' });
   if (path === '/healthz/ready' || path === '/health') {
-    const checks = await readiness(runtime);
-    const good = Object.values(checks).every((state) => state === 'ok');
-    return reply(response, good ? 200 : 503, {
-      status: good ? 'ok' : 'degraded',
+    const { ready, checks } = await readiness(runtime);
+    return reply(response, ready ? 200 : 503, {
+      status: ready ? 'ok' : 'unavailable',
       version: VERSION,
       rooms,
       checks,
@@ -62,29 +59,6 @@ async function answer(
     error: 'This process answers /healthz/live, /healthz/ready and /metrics.',
     code: 'not_found',
   });
-}
-
-async function readiness({
-  database,
-  bells,
-}: Runtime): Promise<Record<'database' | 'queue', 'ok' | 'failed'>> {
-  const [store, queue] = await Promise.all([
-    inTime(ping(database.pool).then(() => true)),
-    inTime(bells.healthy()),
-  ]);
-  return { database: store ? 'ok' : 'failed', queue: queue ? 'ok' : 'failed' };
-}
-
-async function inTime(question: Promise<boolean>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<boolean>((done) => {
-    timer = setTimeout(done, PATIENCE_MS, false);
-  });
-  try {
-    return await Promise.race([question.catch(() => false), over]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function reply(response: ServerResponse, status: number, body: object): void {

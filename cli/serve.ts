@@ -38,6 +38,7 @@ export async function serve(rooms: RoomName[], options: ServeOptions): Promise<v
     await starting.catch(() => {}); // a signal during the start: what is being opened is closed too
     for (const room of opened.splice(0).reverse())
       await room.close().catch((err: unknown) => log.error({ err }, 'closing failed'));
+    log.info('closed');
   };
   const ending = endOnSignal({ log, close: [close] });
   try {
