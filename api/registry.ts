@@ -1,6 +1,7 @@
 /** Every operation there is. */
 import type { Operation } from './operation.ts';
 import { auditOperations } from './operations/audit.ts';
+import { captureOperations } from './operations/captures.ts';
 import { emailOperations } from './operations/emails.ts';
 import { keyOperations } from './operations/keys.ts';
 import { loginOperations } from './operations/logins.ts';
@@ -14,6 +15,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...emailOperations,
   ...oversightOperations,
   ...auditOperations,
+  ...captureOperations,
   ...queueOperations,
   ...mailboxOperations,
   ...keyOperations,

@@ -1,0 +1,82 @@
+/** The capture box as it is read: mail that a `capture` route kept from the internet. */
+import type { Actor } from '../mail/actor.ts';
+import type { Db } from './database.ts';
+
+export interface CaptureFacts {
+  id: string;
+  messageId: string;
+  mailboxId: string | null;
+  reversePath: string;
+  forwardPaths: string[];
+  subject: string;
+  size: number | null;
+  capturedAt: Date;
+}
+
+const CAPTURES = `select c.id, c.message_id as "messageId", m.mailbox_id as "mailboxId", c.reverse_path as "reversePath",
+    c.forward_paths as "forwardPaths", c.subject, b.size, c.captured_at as "capturedAt"
+  from captures c left join messages m on m.id = c.message_id left join contents b on b.id = c.content_id`;
+
+/** Newest first. */
+export async function listCaptures(
+  db: Db,
+  filter: {
+    onlyMailbox: string | null;
+    messageId: string | null;
+    to: string | null;
+    afterId: string | null;
+    limit: number;
+  },
+): Promise<{ captures: CaptureFacts[]; more: boolean }> {
+  const { rows } = await db.query<CaptureFacts>({
+    text: `${CAPTURES}
+     where ($1::text is null or m.mailbox_id = $1)
+       and ($2::text is null or c.message_id = $2)
+       and ($3::text is null or exists (select 1 from unnest(c.forward_paths) path where lower(path) = lower($3)))
+       and ($4::text is null or c.id < $4)
+     order by c.id desc limit $5`,
+    values: [filter.onlyMailbox, filter.messageId, filter.to, filter.afterId, filter.limit + 1],
+  });
+  return { captures: rows.slice(0, filter.limit), more: rows.length > filter.limit };
+}
+
+export async function readCapture(
+  db: Db,
+  id: string,
+  onlyMailbox: string | null,
+): Promise<CaptureFacts | undefined> {
+  const { rows } = await db.query<CaptureFacts>({
+    text: `${CAPTURES} where c.id = $1 and ($2::text is null or m.mailbox_id = $2)`,
+    values: [id, onlyMailbox],
+  });
+  return rows[0];
+}
+
+/** The bytes as a next hop would have got them. */
+export async function readCapturedBytes(
+  db: Db,
+  id: string,
+  onlyMailbox: string | null,
+): Promise<Buffer | undefined> {
+  const { rows } = await db.query<{ bytes: Buffer }>({
+    text: `select b.bytes from captures c join contents b on b.id = c.content_id
+             left join messages m on m.id = c.message_id
+            where c.id = $1 and ($2::text is null or m.mailbox_id = $2)`,
+    values: [id, onlyMailbox],
+    binary: true,
+  } as never);
+  return rows[0]?.bytes;
+}
+
+/** Empties the box; the messages and their history stay. Returns how many it held. */
+export async function emptyCaptures(db: Db, actor: Actor): Promise<number> {
+  const { rows } = await db.query<{ count: number }>({
+    text: `with gone as (delete from captures returning id),
+      audited as (
+        insert into audit_events (action, resource_type, resource_id, actor_type, actor_id, actor_name, metadata)
+        select 'capture.emptied', 'capture', 'capture', $1, $2, $3, jsonb_build_object('count', (select count(*) from gone)))
+      select count(*) as count from gone`,
+    values: [actor.type, actor.id, actor.name],
+  });
+  return rows[0]!.count;
+}
