@@ -53,7 +53,7 @@ export async function countUnderway(db: Db, enough: number): Promise<number> {
     name: 'count-underway',
     text: `select count(*) from (
         select 1 from messages
-         where wake_at is not null and state in ('received', 'queued', 'relaying') limit $1) as some`,
+         where wake_at is not null and state in ('received', 'queued', 'relaying') limit $1) as underway`,
     values: [enough],
   });
   return rows[0]!.count;

@@ -1,8 +1,11 @@
 import { request } from 'node:http';
 import { Writable } from 'node:stream';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { OPERATIONS } from '../../api/registry.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
+import { freshDatabase } from '../support/database.ts';
+import { databaseUrl } from '../support/database-url.ts';
+import { startPostgresProxy } from '../support/postgres-proxy.ts';
 
 let api: TestApi;
 let log = '';
@@ -284,4 +287,47 @@ test('an address that guesses keys is told to wait, with a whole number of secon
   for (let tries = 0; tries < 25 && reply.status === 401; tries++) reply = await guess();
   expect(reply).toMatchObject({ status: 429, json: { code: 'rate_limited' } });
   expect(reply.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+});
+
+test('a full queue takes no more mail, and says when to come back', async () => {
+  const full = await startTestApi({ limits: { queued_messages: 1 } });
+  try {
+    const mailbox = await full.mailbox('full@ours.example', 'autonomous');
+    await full.send(mailbox.id);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    const body = { to: 'ana@remote.example', subject: 's', text: 'x' };
+    const refused = await full.call('POST', `/v1/mailboxes/${mailbox.id}/send`, {
+      key: full.keys.agent,
+      body,
+    });
+    expect(refused).toMatchObject({ status: 503, json: { code: 'unavailable' } });
+    expect(refused.headers.get('retry-after')).toBe('10');
+  } finally {
+    await full.close();
+  }
+});
+
+test('while the database is away the answer is 503, and readiness says why', async () => {
+  const proxy = await startPostgresProxy(inject('postgresUrl'));
+  const fresh = await freshDatabase();
+  const cut = await startTestApi(
+    {},
+    { databaseUrl: databaseUrl(proxy.url, new URL(fresh.url).pathname.slice(1)) },
+  );
+  try {
+    expect((await cut.call('GET', '/v1/mailboxes', { key: cut.keys.admin })).status).toBe(200);
+    await proxy.close();
+    const away = await cut.call('GET', '/v1/mailboxes', { key: cut.keys.admin });
+    expect(away).toMatchObject({ status: 503, json: { code: 'unavailable' } });
+    expect(away.headers.get('retry-after')).toMatch(/^\d+$/);
+    const ready = await cut.call('GET', '/healthz/ready');
+    expect(ready).toMatchObject({
+      status: 503,
+      json: { status: 'unavailable', checks: { database: 'failed' } },
+    });
+    expect((await cut.call('GET', '/healthz/live')).status).toBe(200);
+  } finally {
+    await cut.close();
+    await fresh.drop();
+  }
 });
