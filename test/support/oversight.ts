@@ -6,7 +6,7 @@ import { system } from '../../core/mail/actor.ts';
 import { contentSha256, messageDigest } from '../../core/mail/digest.ts';
 import { readFacts } from '../../core/mail/facts.ts';
 import { newId } from '../../core/mail/id.ts';
-import type { State } from '../../core/mail/lifecycle.ts';
+import { type State, stepsFrom } from '../../core/mail/lifecycle.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { createMetrics } from '../../core/runtime/metrics.ts';
 import { accepting } from '../../core/store/accept.ts';
@@ -150,10 +150,23 @@ export async function openOversight(): Promise<Oversight> {
     },
     audit: (id) => sql('select * from audit_events where resource_id = $1 order by seq', [id]),
     async close() {
+      const strange = await unlawfulSteps(sql);
       await database.close();
       await fresh.drop();
+      if (strange.length > 0)
+        throw new Error(`the audit has steps that the lifecycle does not: ${strange.join(', ')}`);
     },
   };
+}
+
+/** Every step that was ever audited has to be one of the lifecycle, whatever else a test looked at. */
+async function unlawfulSteps(sql: Oversight['sql']): Promise<string[]> {
+  const seen = await sql<{ from: State; to: State }>(
+    `select distinct from_state as from, to_state as to from audit_events where from_state is not null`,
+  );
+  return seen
+    .filter(({ from, to }) => !Object.values(stepsFrom(from)).includes(to))
+    .map(({ from, to }) => `${from} -> ${to}`);
 }
 
 /** Outbound mail from `agent@ours.example` to one stranger, except for what is said otherwise. */
