@@ -19,7 +19,7 @@ export class Duties {
   async perform(looks: readonly Look[]): Promise<void> {
     const doubts = looks.filter(({ state }) => state === 'in_doubt');
     if (doubts.length > 0) await this.#doubts(doubts);
-    for (const { id, dsnOwed } of looks) if (dsnOwed !== null) await report(this.#runtime, id, dsnOwed);
+    for (const { id, dsnOwed } of looks) if (dsnOwed !== null) await report(this.#runtime, id);
   }
 
   /** Nothing in doubt is sent again unless the operator chose so. */

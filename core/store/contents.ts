@@ -63,12 +63,13 @@ export async function readLargeContent(db: Db, id: string, size: number): Promis
   return whole;
 }
 
-/** The CTE that stores the bodies of $bytes, cut as the JSON rows of $index say. */
-export function insertContents(index: string, bytes: string): string {
+/** The CTE that stores the bodies of $bytes, cut as the JSON rows of $index say; all of them, or none `where` false. */
+export function insertContents(index: string, bytes: string, where = 'true'): string {
   return `bodies as (select * from json_to_recordset(${index}::json) as t(id text, sha256 text, at int, size int)),
   new_contents as (
     insert into contents (id, sha256, size, bytes)
-    select id, decode(sha256, 'hex'), size, substring(${bytes}::bytea from at for size) from bodies)`;
+    select id, decode(sha256, 'hex'), size, substring(${bytes}::bytea from at for size)
+      from bodies where ${where})`;
 }
 
 /**
