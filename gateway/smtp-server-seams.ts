@@ -64,6 +64,8 @@ export interface ServerSettings {
 export class Server extends SMTPServer {
   readonly settings: ServerSettings;
   readonly guests: WeakMap<SMTPServerSession, Guest> = new WeakMap();
+  /** What to call when a socket that was let in has gone; more than once does no harm. */
+  readonly leaves: WeakMap<Socket, () => void> = new WeakMap();
 
   constructor(settings: ServerSettings) {
     super({
@@ -96,7 +98,9 @@ export class Server extends SMTPServer {
       socket.destroySoon();
       return false;
     }
-    socket.once('close', entered);
+    const leave = once(entered);
+    this.leaves.set(socket, leave);
+    socket.once('close', leave);
     const release = super._acceptSocket(socket, handshake);
     if (!handshake || release === false) return release;
     const hurry = setTimeout(() => socket.destroy(), this.settings.handshakeSeconds * 1000);
@@ -125,11 +129,13 @@ export class Server extends SMTPServer {
 export class Connection extends SMTPConnection implements Wire {
   readonly guest: Guest;
   readonly #settings: ServerSettings;
+  readonly #leave: (() => void) | undefined;
   #hurry: NodeJS.Timeout | undefined;
 
   constructor(server: Server, socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null) {
     super(server, socket, options);
     this.#settings = server.settings;
+    this.#leave = server.leaves.get(socket);
     this.guest = server.settings.admit(this);
     server.guests.set(this.session, this.guest);
   }
@@ -254,6 +260,8 @@ export class Connection extends SMTPConnection implements Wire {
     const first = !this._closed;
     clearTimeout(this.#hurry);
     super._onClose();
+    // STARTTLS took all listeners off the first socket, also the one that counts it out.
+    this.#leave?.();
     if (first) this.guest.closed();
   }
 
@@ -269,6 +277,14 @@ export class Connection extends SMTPConnection implements Wire {
     // While the handshake runs the socket is the raw one: nothing may be written to it in clear.
     if (!this._upgrading && !socket.destroyed && socket.readyState === 'open') socket.write(text, 'latin1');
   }
+}
+
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) work();
+    done = true;
+  };
 }
 
 function asError(reply: Reply): Error {

@@ -79,7 +79,7 @@ describe('C-04, C-16, C-17: parameters', () => {
 
 describe('P-13, P-15: paths at MAIL', () => {
   const l64 = 'l'.repeat(64);
-  const labels = (octets: number) => `${'d'.repeat(60)}.`.repeat(3).slice(0, octets - 8) + '.example';
+  const labels = (octets: number) => `${`${'d'.repeat(60)}.`.repeat(3).slice(0, octets - 8)}.example`;
   test.each([
     ['<a@good.example.>', '501 5.1.7'],
     ['<a@.good.example>', '501 5.1.7'],
@@ -195,9 +195,10 @@ describe('C-01: lines without end', () => {
 });
 
 describe('sizes and numbers', () => {
+  // header and the last CRLF are 8 of them
   const data = (octets: number) => {
     const line = `${'x'.repeat(98)}\\r\\n`;
-    return `raw: ${line.repeat(Math.floor((octets - 6) / 100))}${'y'.repeat((octets - 6) % 100)}\\r\\n.\\r\\n`;
+    return `raw: ${line.repeat(Math.floor((octets - 8) / 100))}${'y'.repeat((octets - 8) % 100)}\\r\\n.\\r\\n`;
   };
   test.each([
     [19_999, '250'],
@@ -256,6 +257,19 @@ describe('sizes and numbers', () => {
   test('C-12: silence ends a session', () =>
     dialogue(port, 'S: 220\n S: 421 4.4.2\n S: closed').then(() => {}));
 
+  test('C-12: a session that turned to TLS is counted out too', async () => {
+    for (let i = 0; i < 12; i++) await dialogue(port, `${HELLO}\n STARTTLS\n C: QUIT\n S: 221`);
+    for (let i = 0; i < 12; i++) {
+      const client = await Client.open(port);
+      await client.act('wait: 120');
+      client.send('EHLO x\r\nSTARTTLS\r\n');
+      await client.act('wait: 20');
+      client.end(); // in the middle of the handshake
+    }
+    await new Promise((go) => setTimeout(go, 50));
+    await dialogue(port, 'S: 220');
+  });
+
   test('C-12: the eleventh session of one address is told to come later', async () => {
     const sockets = Array.from({ length: 11 }, () => connect(port, '127.0.0.1'));
     const greetings = await Promise.all(
@@ -271,6 +285,7 @@ describe('sizes and numbers', () => {
 });
 
 test('G-01: a session is one line in the log, whatever it said', async () => {
+  await new Promise((go) => setTimeout(go, 50));
   lines.length = 0;
   await dialogue(port, `${HELLO}\n C: XYZZY {"level":"info"}\n S: 500\n C: QUIT\n S: 221\n S: closed`);
   await new Promise((go) => setTimeout(go, 50));

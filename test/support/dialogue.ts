@@ -21,9 +21,9 @@ const SILENCE_MS = 200;
 export async function dialogue(
   port: number,
   script: string,
-  { tls = false, host = '127.0.0.1' }: { tls?: boolean; host?: string } = {},
+  options: { tls?: boolean; host?: string; localAddress?: string } = {},
 ): Promise<string[]> {
-  const client = await Client.open(port, { tls, host });
+  const client = await Client.open(port, options);
   try {
     const lines = script.split('\n').map((line) => line.trim());
     for (let i = 0; i < lines.length; i++) {
@@ -58,8 +58,12 @@ export class Client {
   #closed = false;
   #wake: () => void = () => {};
 
-  static async open(port: number, { tls = false, host = '127.0.0.1' } = {}): Promise<Client> {
-    const socket = tls ? connectTls({ port, host, rejectUnauthorized: false }) : connect(port, host);
+  static async open(
+    port: number,
+    { tls = false, host = '127.0.0.1', localAddress = '127.0.0.1' } = {},
+  ): Promise<Client> {
+    const to = { port, host, localAddress };
+    const socket = tls ? connectTls({ ...to, rejectUnauthorized: false }) : connect(to);
     const client = new Client(socket);
     await once(socket, tls ? 'secureConnect' : 'connect');
     return client;
