@@ -1,4 +1,5 @@
 /** Who calls: the key in the request, what it may do, and what it may see. */
+import { hash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Db } from '../core/store/database.ts';
 import { findKey, type KeyFacts, looksLikeKey, type Scope, touchKey } from '../core/store/keys.ts';
@@ -18,6 +19,8 @@ const TOUCH_EVERY_MS = 60_000;
 export function authenticator(db: Db, options: { baseUrl: string }): Authenticator {
   const limiter = failureLimiter({ tries: 20, windowSeconds: 60 });
   const touched = new Map<string, number>();
+  // Keys that were good before are let in from an address that guesses: behind a proxy all share one.
+  const proven = new Set<string>();
 
   function refuse(code: 'missing_credentials' | 'invalid_key' | 'revoked_key', text: string): Problem {
     const realm = `Bearer realm="postern", resource_metadata="${options.baseUrl}/.well-known/oauth-protected-resource"`;
@@ -33,7 +36,8 @@ export function authenticator(db: Db, options: { baseUrl: string }): Authenticat
 
   async function callerOf(apiKey: string, address: string): Promise<Caller> {
     const wait = limiter.blocked(address);
-    if (wait !== undefined)
+    const shown = hash('sha256', apiKey);
+    if (wait !== undefined && !proven.has(shown))
       throw new Problem(
         429,
         'rate_limited',
@@ -49,11 +53,13 @@ export function authenticator(db: Db, options: { baseUrl: string }): Authenticat
       key.revokedAt !== null ||
       (key.expiresAt !== null && key.expiresAt <= new Date())
     ) {
+      proven.delete(shown);
       limiter.failed(address);
       if (key === undefined) throw refuse('invalid_key', 'This API key is not known.');
       const why = key.revokedAt !== null ? 'been revoked' : 'expired';
       throw refuse('revoked_key', `This API key has ${why}.`);
     }
+    proven.add(shown);
     touch(key);
     return {
       key,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { State } from '../../core/mail/lifecycle.ts';
 import { findMailbox } from '../../core/store/accounts.ts';
 import { listMessages } from '../../core/store/listing.ts';
-import { type MessageRecord, readMessage, readRaw } from '../../core/store/messages.ts';
+import { type MessageFacts, type MessageRecord, readMessage, readRaw } from '../../core/store/messages.ts';
 import { hurry, listPausedRoutes } from '../../core/store/overview.ts';
 import { afterCursor, cursorOf } from '../cursor.ts';
 import { explain } from '../explain.ts';
@@ -90,9 +90,11 @@ export const listEmails = operation({
       tag: input.tag ?? null,
       since: input.date_after ?? null,
       until: input.date_before ?? null,
+      withoutHeldInbound: wanted.states === null,
       limit: input.limit,
     });
-    return { emails: messages.map(summaryOf), cursor: more ? cursorOf(messages.at(-1)!.id) : null };
+    const view = oversees(call) ? summaryOf : (one: MessageFacts) => unopened(one) ?? summaryOf(one);
+    return { emails: messages.map(view), cursor: more ? cursorOf(messages.at(-1)!.id) : null };
   },
 });
 
@@ -139,11 +141,21 @@ export function rawMail(bytes: Buffer, id: string): Raw {
   });
 }
 
+function oversees({ caller }: Call): boolean {
+  return caller.key.scopes.some((scope) => scope === 'oversight' || scope === 'admin');
+}
+
 /** In `gated_all` an agent learns of inbound mail when a person has let it in. */
-function refuseHeldInbound(message: MessageRecord, { caller }: Call): void {
-  const sees = caller.key.scopes.some((scope) => scope === 'oversight' || scope === 'admin');
-  if (message.state === 'held' && message.direction === 'inbound' && !sees)
+function refuseHeldInbound(message: MessageRecord, call: Call): void {
+  if (message.state === 'held' && message.direction === 'inbound' && !oversees(call))
     throw new Problem(403, 'held_for_approval', 'This message waits for a reviewer and cannot be read yet.');
+}
+
+/** What such an agent sees of it in a list: that something waits. */
+function unopened(message: MessageFacts): z.input<typeof EmailSummary> | undefined {
+  if (message.state !== 'held' || message.direction !== 'inbound') return undefined;
+  const hidden = { from: '', from_address: '', from_name: null, subject: '(waits for a reviewer)', tags: {} };
+  return { ...summaryOf(message), ...hidden };
 }
 
 export const explainEmail = operation({
@@ -167,6 +179,7 @@ export const explainEmail = operation({
   }),
   async handle({ id }, call) {
     const message = await seen(id, call);
+    refuseHeldInbound(message, call);
     const { config, database } = call.runtime;
     const route = message.route ?? config.delivery.default_route;
     const paused = (await listPausedRoutes(database.pool)).find(({ name }) => name === route) ?? null;

@@ -65,7 +65,7 @@ export async function createKey(
   const apiKey = `mm_${environment}_${randomBytes(SECRET_BYTES).toString('base64url')}`;
   const made = { id: newId(), apiKey, prefix: apiKey.slice(0, PREFIX_LENGTH) };
   await db.query({
-    text: `with ${principalCte('$1', '$2', '$3', '$4')},
+    text: `with ${principalCte(['$1', '$15'], '$2', '$3', '$4')},
       made as (
         insert into api_keys (id, name, prefix, hash, scopes, principal_id, mailbox_id, expires_at)
         select $5, $6, $7, $8, $9::text[], principal.id, $10, $11 from principal
@@ -89,6 +89,7 @@ export async function createKey(
       actor.type,
       actor.id,
       actor.name,
+      newId(),
     ],
   });
   return made;

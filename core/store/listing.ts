@@ -22,6 +22,8 @@ export interface MessageFilter {
   until?: Date | null;
   /** What this principal composed and nothing else. */
   composerId?: string | null;
+  /** Leaves out inbound mail that no reviewer has let in yet. */
+  withoutHeldInbound?: boolean;
   limit: number;
 }
 
@@ -44,9 +46,10 @@ export async function listMessages(
        and ($9::timestamptz is null or m.created_at >= $9)
        and ($10::timestamptz is null or m.created_at < $10)
        and ($11::text is null or m.composer_id = $11)
+       and not ($12 and m.state = 'held' and m.direction = 'inbound')
        ${forward ? `and m.created_at < now() - interval '1 second'` : ''}
      order by m.id ${forward ? 'asc' : 'desc'}
-     limit $12`,
+     limit $13`,
     values: [
       filter.mailboxId ?? null,
       filter.states ?? null,
@@ -59,6 +62,7 @@ export async function listMessages(
       filter.since ?? null,
       filter.until ?? null,
       filter.composerId ?? null,
+      filter.withoutHeldInbound ?? false,
       filter.limit + 1,
     ],
   });

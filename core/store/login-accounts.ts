@@ -30,7 +30,7 @@ export async function createLogin(
   actor: Actor,
 ): Promise<{ id: string } | undefined> {
   const { rows } = await db.query<{ id: string }>({
-    text: `with ${principalCte('$1', '$2', '$3', '$4')},
+    text: `with ${principalCte(['$1', '$12'], '$2', '$3', '$4')},
       made as (
         insert into submission_logins (id, mailbox_id, username, password_hash, principal_id)
         select $5, $6, $7, $8, principal.id from principal
@@ -52,6 +52,7 @@ export async function createLogin(
       actor.type,
       actor.id,
       actor.name,
+      newId(),
     ],
   });
   return rows[0];

@@ -10,13 +10,19 @@ export interface PrincipalRef {
 }
 
 /**
- * The CTE `principal(id)`: the one of that kind and name, made when there is none. An owner is a user of that
- * name, who must exist; naming another owner than before changes it only where none was set.
+ * The CTE `principal(id)`: the one of that kind and name, made when there is none. `owner` names the user who
+ * answers for it, made as well when there is none: an owner who is not on record would be kept from approving
+ * nothing. A principal that has an owner keeps that one. All are parameters; `ids` are two new ids.
  */
-export function principalCte(id: string, kind: string, name: string, owner: string): string {
-  return `principal as (
+export function principalCte(ids: [string, string], kind: string, name: string, owner: string): string {
+  return `owner as (
+    insert into principals as known (id, kind, name)
+    select ${ids[1]}, 'user', ${owner}::text where ${owner}::text is not null and ${kind}::text <> 'user'
+    on conflict (kind, name) do update set name = excluded.name
+    returning known.id),
+  principal as (
     insert into principals as known (id, kind, name, owner_id)
-    select ${id}, ${kind}, ${name}::text, (select u.id from principals u where u.kind = 'user' and u.name = ${owner}::text)
+    select ${ids[0]}, ${kind}, ${name}::text, (select id from owner)
     on conflict (kind, name) do update set owner_id = coalesce(known.owner_id, excluded.owner_id)
     returning known.id)`;
 }

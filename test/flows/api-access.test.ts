@@ -287,6 +287,10 @@ test('an address that guesses keys is told to wait, with a whole number of secon
   for (let tries = 0; tries < 25 && reply.status === 401; tries++) reply = await guess();
   expect(reply).toMatchObject({ status: 429, json: { code: 'rate_limited' } });
   expect(reply.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+  // somebody behind the same proxy who is known to be good
+  expect((await api.call('GET', '/v1/mailboxes', { key: api.keys.admin })).status).toBe(200);
+  const unknown = (await api.key({ scopes: ['read'] })).apiKey;
+  expect((await api.call('GET', '/v1/mailboxes', { key: unknown })).status).toBe(429);
 });
 
 test('a full queue takes no more mail, and says when to come back', async () => {

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { acceptWithin } from '../../core/store/accept.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
+import { arrivalOf } from '../support/oversight.ts';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -241,4 +243,48 @@ test('scheduled mail waits for its time', async () => {
   const send_at = new Date(Date.now() + 3_600_000).toISOString();
   const id = await api.send(mailbox.id, { send_at });
   expect(await api.until(id, 'scheduled')).toMatchObject({ send_at });
+});
+
+test('an owner nobody has heard of yet is kept from approving all the same', async () => {
+  const mailbox = await api.mailbox('owner@ours.example', 'gated_send');
+  const bot = await api.key({
+    scopes: ['send'],
+    principal: { kind: 'agent', name: 'bot-2', owner: 'newcomer' },
+  });
+  const id = await api.send(mailbox.id, {}, bot.apiKey);
+  const owner = await api.key({ scopes: ['oversight'], principal: { kind: 'user', name: 'newcomer' } });
+  const refused = await api.call('POST', `/v1/oversight/emails/${id}/approve`, { key: owner.apiKey });
+  expect(refused).toMatchObject({ status: 403, json: { code: 'self_approval' } });
+});
+
+test('an agent learns of inbound mail in gated_all when a reviewer has let it in', async () => {
+  const mailbox = await api.mailbox('inbound@ours.example', 'gated_all');
+  const { agent, reviewer } = api.keys;
+  const arrival = arrivalOf({
+    mailboxId: mailbox.id,
+    direction: 'inbound',
+    source: 'mx',
+    reversePath: 'stranger@remote.example',
+    forwardPaths: [mailbox.address],
+    header: 'From: <stranger@remote.example>\r\nSubject: Secret\r\n',
+    subject: 'Secret',
+  });
+  const { id } = arrival.messages[0]!;
+  await acceptWithin(api.runtime.database.pool, arrival);
+  api.runtime.bells.ring('policy', [id]);
+  await api.until(id, 'pending_inbound_approval');
+
+  const list = async (query: string, key: string) =>
+    (await api.call('GET', `/v1/emails?mailbox=${mailbox.id}${query}`, { key })).json.emails;
+  expect(await list('', agent)).toEqual([]);
+  const waiting = await list('&status=pending_inbound_approval', agent);
+  expect(waiting).toMatchObject([{ id, from: '', status: 'pending_inbound_approval' }]);
+  expect(JSON.stringify(waiting)).not.toMatch(/Secret|stranger/);
+  for (const path of ['', '/raw', '/explain']) {
+    const refused = await api.call('GET', `/v1/emails/${id}${path}`, { key: agent });
+    expect(refused).toMatchObject({ status: 403, json: { code: 'held_for_approval' } });
+  }
+  const approved = await api.call('POST', `/v1/oversight/emails/${id}/approve`, { key: reviewer });
+  expect(approved.json).toMatchObject({ status: 'approved', email_status: 'unread' });
+  expect(await list('', agent)).toMatchObject([{ id, from: 'stranger@remote.example', subject: 'Secret' }]);
 });
