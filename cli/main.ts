@@ -1,28 +1,34 @@
 /** `postern …`: every command, and how it ends: 0 done, 1 it could not be done, 2 it was asked for wrongly. */
 import { Command, CommanderError } from 'commander';
 import { command } from './command.ts';
-import { addAuditCommands } from './commands/audit.ts';
-import { addCaptureCommands } from './commands/capture.ts';
-import { addConfigCommands } from './commands/config.ts';
-import { addDoctorCommand } from './commands/doctor.ts';
-import { addHeldCommands } from './commands/held.ts';
-import { addKeyCommands } from './commands/key.ts';
-import { addLoginCommands } from './commands/login.ts';
-import { addMailboxCommands } from './commands/mailbox.ts';
-import { addMigrateCommand } from './commands/migrate.ts';
-import { addQueueCommands } from './commands/queue.ts';
-import { addSendTestCommand } from './commands/send-test.ts';
-import { addServeCommand } from './commands/serve.ts';
-import { addSinkCommand } from './commands/sink.ts';
 import { complain, misuse, say } from './output.ts';
 import type { Common } from './settings.ts';
 import { VERSION } from './version.ts';
+
+/** Loaded when asked for: nobody waits for the SMTP server of a sink to list what is held. */
+const COMMANDS: Record<string, (program: Command) => Promise<void>> = {
+  serve: async (program) => (await import('./commands/serve.ts')).addServeCommand(program),
+  held: async (program) => (await import('./commands/held.ts')).addHeldCommands(program),
+  queue: async (program) => (await import('./commands/queue.ts')).addQueueCommands(program),
+  capture: async (program) => (await import('./commands/capture.ts')).addCaptureCommands(program),
+  audit: async (program) => (await import('./commands/audit.ts')).addAuditCommands(program),
+  mailbox: async (program) => (await import('./commands/mailbox.ts')).addMailboxCommands(program),
+  key: async (program) => (await import('./commands/key.ts')).addKeyCommands(program),
+  login: async (program) => (await import('./commands/login.ts')).addLoginCommands(program),
+  'send-test': async (program) => (await import('./commands/send-test.ts')).addSendTestCommand(program),
+  sink: async (program) => (await import('./commands/sink.ts')).addSinkCommand(program),
+  migrate: async (program) => (await import('./commands/migrate.ts')).addMigrateCommand(program),
+  config: async (program) => (await import('./commands/config.ts')).addConfigCommands(program),
+  doctor: async (program) => (await import('./commands/doctor.ts')).addDoctorCommand(program),
+  version: async (program) => addVersionCommand(program),
+};
 
 /** Runs one command and returns the exit code. */
 export async function run(argv: string[]): Promise<number> {
   const json = argv.includes('--json');
   try {
-    await build(json).parseAsync(argv, { from: 'user' });
+    const program = await build(argv[0], json);
+    await program.parseAsync(argv, { from: 'user' });
     return Number(process.exitCode ?? 0);
   } catch (err) {
     if (!(err instanceof CommanderError)) return complain({ json }, err);
@@ -31,7 +37,7 @@ export async function run(argv: string[]): Promise<number> {
   }
 }
 
-function build(json: boolean): Command {
+async function build(first: string | undefined, json: boolean): Promise<Command> {
   const program = new Command('postern')
     .description('A mail gateway with a policy engine: programs send, people keep the say.')
     .version(VERSION, '-V, --version')
@@ -39,19 +45,12 @@ function build(json: boolean): Command {
     .exitOverride()
     // with --json the error is told as JSON, once, by `run`
     .configureOutput(json ? { writeErr: () => {}, outputError: () => {} } : {});
-  addServeCommand(program);
-  addHeldCommands(program);
-  addQueueCommands(program);
-  addCaptureCommands(program);
-  addAuditCommands(program);
-  addMailboxCommands(program);
-  addKeyCommands(program);
-  addLoginCommands(program);
-  addSendTestCommand(program);
-  addSinkCommand(program);
-  addMigrateCommand(program);
-  addConfigCommands(program);
-  addDoctorCommand(program);
+  const named = first !== undefined && Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
+  for (const add of named === undefined ? Object.values(COMMANDS) : [named]) await add(program);
+  return program;
+}
+
+function addVersionCommand(program: Command): void {
   command(program, 'version', 'which version this is').action((options: Common) =>
     say(
       options,
@@ -59,5 +58,4 @@ function build(json: boolean): Command {
       () => `postern ${VERSION} (Node ${process.versions.node})`,
     ),
   );
-  return program;
 }
