@@ -2,7 +2,8 @@ import net from 'node:net';
 
 /**
  * A PostgreSQL server with a hand on its wire: it passes everything through, and stops at the named
- * prepared statements a test asks for, so that a process can be killed exactly there.
+ * prepared statements a test asks for (or at simple ones, by their text, such as `commit`), so that a process can be
+ * killed exactly there.
  *
  *   client ──request──▶ [held here: not yet done] ──▶ PostgreSQL
  *   client ◀── [held here: committed, not yet known] ◀──response── PostgreSQL
@@ -52,9 +53,9 @@ export async function startPostgresProxy(target: string): Promise<PostgresProxy>
     const toServer = gate((frame) => {
       const type = String.fromCharCode(frame[0]!);
       if (type === 'B') bound = statementOf(frame);
-      if (type === 'Q') underWay.push('');
-      if (type === 'S') underWay.push(bound);
-      return type === 'B' ? trapFor(bound, 'request') : undefined;
+      if (type === 'Q') bound = frame.toString('latin1', 5, frame.length - 1);
+      if (type === 'Q' || type === 'S') underWay.push(bound);
+      return type === 'B' || type === 'Q' ? trapFor(bound, 'request') : undefined;
     }, upstream);
     const toClient = gate((frame) => {
       if (String.fromCharCode(frame[0]!) !== 'Z') return undefined;
