@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 const NEEDED = 24;
 
 if (Number.parseInt(process.versions.node, 10) >= NEEDED) {
-  const { run } = await import('./main.ts');
+  const { run } = await import('./main.ts').catch(explain);
   process.exitCode = await run(process.argv.slice(2));
 } else {
   const newer = fileURLToPath(
@@ -25,6 +25,12 @@ if (Number.parseInt(process.versions.node, 10) >= NEEDED) {
     );
     process.exitCode = 1;
   }
+}
+
+function explain(err) {
+  if (err.code !== 'ERR_MODULE_NOT_FOUND' || !/Cannot find package/.test(err.message)) throw err;
+  process.stderr.write(`postern: ${err.message.split(' imported ')[0]}.\n  Run "npm ci" first.\n`);
+  process.exit(1);
 }
 
 function handOver(node) {
