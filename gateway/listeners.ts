@@ -46,7 +46,11 @@ export async function listen(settings: ListenerSettings): Promise<Listening> {
       ...tlsOf(certificate),
     },
     admit: (wire) => new Session(wire, kind, house),
-    enter: settings.enter,
+    enter(address) {
+      const entered = settings.enter(address);
+      if (typeof entered !== 'function') house.metrics.refused(kind.listener, entered);
+      return entered;
+    },
     // Handshakes that fail and peers that vanish are everyday business.
     onError: (err) => house.log.debug({ listener: kind.listener, err }, 'a connection failed'),
   });
@@ -81,11 +85,11 @@ function reasonOf(err: unknown): string {
 
 async function close(server: Server): Promise<void> {
   const closed = new Promise<void>((done) => server.server.close(() => done()));
-  for (const socket of server._pendingSockets.values()) socket.destroy();
+  for (const socket of server._pendingSockets.values()) socket.destroy(); // in a handshake
   for (const connection of server.connections)
     if (connection instanceof Connection) (connection.guest as Session).leave(connection.isWaiting);
   const late = setTimeout(() => {
-    for (const connection of server.connections) connection._socket.destroy();
+    for (const connection of server.connections) (connection as Connection).drop();
   }, FAREWELL_MS);
   await closed;
   clearTimeout(late);

@@ -9,10 +9,12 @@
 import type { Logger } from 'pino';
 import { REFUSALS, type Reply, SmtpRefusal } from '../core/mail/reply.ts';
 import type { Metrics, SessionEnd } from '../core/runtime/metrics.ts';
+import { BYE, GO_AHEAD, HELP, NO_PROMISE, OK, RECIPIENT_OK, SENDER_OK, whenAllowed } from './assents.ts';
 import { type Budget, Collector } from './collector.ts';
 import { type Command, isGreetingName, isOtherProtocol, isTooLong, readCommand } from './commands.ts';
 import type { Answer, Door, DoorKind, Transaction, Visit } from './door.ts';
 import { parseMail, parseRcpt } from './parameters.ts';
+import { SessionRecord } from './session-record.ts';
 import type { Guest, Wire } from './smtp-server-seams.ts';
 
 export interface SessionLimits {
@@ -35,16 +37,8 @@ export interface SessionHouse {
   pressure: () => Reply | undefined;
 }
 
-const OK = { code: 250, enhanced: '2.0.0', text: 'OK' };
-const SENDER_OK = { code: 250, enhanced: '2.1.0', text: 'Sender OK' };
-const RECIPIENT_OK = { code: 250, enhanced: '2.1.5', text: 'Recipient OK' };
-const BYE = { code: 221, enhanced: '2.0.0', text: 'Bye' };
-const GO_AHEAD = ['End data with <CR><LF>.<CR><LF>'];
-const NO_PROMISE = { code: 252, enhanced: '2.1.5', text: 'Cannot say; send mail and see' };
-const HELP = { code: 214, enhanced: '2.0.0', text: 'See RFC 5321' };
 /** RCPT beyond the limit that are still answered one by one. */
 const EXCESS_RECIPIENTS = 1000;
-const LOGGED_IDS = 50;
 
 type Next = () => void;
 
@@ -54,19 +48,13 @@ export class Session implements Guest {
   readonly #kind: DoorKind;
   readonly #house: SessionHouse;
   readonly #door: Door;
-  readonly #began = Date.now();
+  readonly #record: SessionRecord;
   #transaction: Transaction | undefined;
   #collector: Collector | undefined;
   #errors = 0;
   #loginFailures = 0;
-  #commands = 0;
   #sinceMail = 0;
   #excess = 0;
-  #ids: string[] = [];
-  #accepted = 0;
-  #refusals = 0;
-  #lastRefusal: Reply | undefined;
-  #end: SessionEnd | undefined;
   #leaving = false;
 
   constructor(wire: Wire, kind: DoorKind, house: SessionHouse) {
@@ -83,20 +71,20 @@ export class Session implements Guest {
       user: undefined,
     };
     this.#door = kind.open(this.visit);
-    house.metrics.openSessions(kind.listener, 1);
+    this.#record = new SessionRecord(this.visit, house);
   }
 
   greet(): Reply | undefined {
     this.visit.tls = this.#wire.tls();
     const refusal = this.#door.greet();
-    if (refusal !== undefined) this.#noteRefusal(refusal, 'refused');
+    if (refusal !== undefined) this.#noteEnd(refusal, 'refused');
     return refusal;
   }
 
   command(line: Buffer, next: Next): void {
     const command = readCommand(line);
     if (isTooLong(line, command?.verb)) return this.overlong();
-    this.#commands += 1;
+    this.#record.command();
     if (command === undefined) return this.#answer(REFUSALS.unknownCommand, next);
     if (isOtherProtocol(command)) return this.#hangUp(REFUSALS.wrongProtocol, 'refused');
     if (command.verb !== 'RCPT') this.#sinceMail += 1;
@@ -226,9 +214,8 @@ export class Session implements Guest {
       const message = collector.finish();
       if (!message.ok) return this.#answer(message.reply, resume);
       const ids = await this.#door.accept(message.raw, transaction);
-      this.#accepted += ids.length;
+      this.#record.accepted(ids);
       this.#sinceMail = 0;
-      if (this.#ids.length < LOGGED_IDS) this.#ids.push(...ids.slice(0, LOGGED_IDS));
       this.#answer({ code: 250, enhanced: '2.6.0', text: `Queued as ${ids[0]}` }, resume);
     } catch (err) {
       this.#answer(this.#replyTo(err), resume);
@@ -272,7 +259,8 @@ export class Session implements Guest {
     this.#loginFailures += refusal.code === 454 ? 0 : 1;
     const enough = this.#loginFailures >= this.#house.limits.auth_failures_per_session;
     const reply = enough ? REFUSALS.authTooManyFailures : refusal;
-    this.#noteRefusal(reply, enough ? 'refused' : undefined);
+    this.#record.refused(reply);
+    if (enough) this.#record.ending('refused');
     return reply;
   }
 
@@ -305,27 +293,7 @@ export class Session implements Guest {
 
   closed(): void {
     this.#collector?.release();
-    const end = this.#end ?? 'dropped';
-    const { visit } = this;
-    this.#house.metrics.openSessions(visit.listener, -1);
-    this.#house.metrics.session(visit.listener, end);
-    this.#house.log.info(
-      {
-        listener: visit.listener,
-        client: visit.clientAddress,
-        ehlo: visit.ehlo.slice(0, 255),
-        user: visit.user,
-        tls: visit.tls?.version,
-        end,
-        commands: this.#commands,
-        accepted: this.#accepted,
-        refusals: this.#refusals,
-        ...(this.#lastRefusal && { refusal: `${this.#lastRefusal.code} ${this.#lastRefusal.enhanced}` }),
-        messages: this.#ids,
-        ms: Date.now() - this.#began,
-      },
-      'session ended',
-    );
+    this.#record.close();
   }
 
   #settle(answer: Answer, ok: Reply, next: Next): void {
@@ -338,7 +306,7 @@ export class Session implements Guest {
 
   #answer(reply: Reply, next: Next): void {
     if (reply.code >= 400) {
-      this.#noteRefusal(reply, undefined);
+      this.#record.refused(reply);
       if (this.#isEnough(reply)) return this.#hangUp(REFUSALS.tooManyErrors, 'refused');
     }
     this.#wire.say(reply);
@@ -354,16 +322,13 @@ export class Session implements Guest {
   }
 
   #hangUp(reply: Reply | undefined, end: SessionEnd): void {
-    if (reply !== undefined && reply.code >= 400) this.#noteRefusal(reply, end);
-    this.#end ??= end;
+    this.#noteEnd(reply, end);
     this.#wire.hangUp(reply);
   }
 
-  #noteRefusal(reply: Reply, end: SessionEnd | undefined): void {
-    this.#end ??= end;
-    this.#refusals += 1;
-    this.#lastRefusal = reply;
-    this.#house.metrics.refused(this.visit.listener, reply);
+  #noteEnd(reply: Reply | undefined, end: SessionEnd): void {
+    if (reply !== undefined && reply.code >= 400) this.#record.refused(reply);
+    this.#record.ending(end);
   }
 
   /** What nobody foresaw is logged, and the other side keeps the mail. */
@@ -375,14 +340,4 @@ export class Session implements Guest {
     this.#house.log.error({ err }, 'an SMTP session failed');
     return REFUSALS.localError;
   }
-}
-
-function whenAllowed(answer: Answer, then: () => void): Answer {
-  if (answer instanceof Promise)
-    return answer.then((refusal) => {
-      if (refusal === undefined) then();
-      return refusal;
-    });
-  if (answer === undefined) then();
-  return answer;
 }

@@ -103,7 +103,9 @@ export class Server extends SMTPServer {
     socket.once('close', leave);
     const release = super._acceptSocket(socket, handshake);
     if (!handshake || release === false) return release;
-    const hurry = setTimeout(() => socket.destroy(), this.settings.handshakeSeconds * 1000);
+    // The topmost socket: a TLS socket must not lose the one beneath it in the middle of a handshake.
+    const late = () => (this._pendingSockets.get(socket) ?? socket).destroy();
+    const hurry = setTimeout(late, this.settings.handshakeSeconds * 1000);
     socket.once('close', () => clearTimeout(hurry));
     return () => {
       clearTimeout(hurry);
@@ -131,6 +133,8 @@ export class Connection extends SMTPConnection implements Wire {
   readonly #settings: ServerSettings;
   readonly #leave: (() => void) | undefined;
   #hurry: NodeJS.Timeout | undefined;
+  #handshaking: Socket | undefined;
+  #receiving = false;
 
   constructor(server: Server, socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null) {
     super(server, socket, options);
@@ -153,8 +157,6 @@ export class Connection extends SMTPConnection implements Wire {
     return !this._handlerPending && !this.#receiving;
   }
 
-  #receiving = false;
-
   tls(): { version: string; cipher: string } | undefined {
     if (!this.secure || !('getProtocol' in this._socket)) return undefined;
     return { version: this._socket.getProtocol() ?? 'TLS', cipher: this._socket.getCipher()?.name ?? '' };
@@ -174,8 +176,12 @@ export class Connection extends SMTPConnection implements Wire {
     this.close();
   }
 
+  /** Without a word. */
+  drop(): void {
+    (this.#handshaking ?? this._socket).destroy();
+  }
+
   startTls(next: () => void): void {
-    this.#hurry = setTimeout(() => this._socket.destroy(), this.#settings.handshakeSeconds * 1000);
     super.handler_STARTTLS(Buffer.from('STARTTLS'), next);
   }
 
@@ -256,6 +262,14 @@ export class Connection extends SMTPConnection implements Wire {
     this.guest.idle();
   }
 
+  /** Called with the TLS socket when a handshake begins on ours: it may take less time than a session. */
+  override _armTimeout(socket: Socket = this._socket): void {
+    super._armTimeout(socket);
+    if (socket === this._socket) return;
+    this.#handshaking = socket;
+    this.#hurry = setTimeout(() => socket.destroy(), this.#settings.handshakeSeconds * 1000);
+  }
+
   override _onClose(): void {
     const first = !this._closed;
     clearTimeout(this.#hurry);
@@ -267,6 +281,7 @@ export class Connection extends SMTPConnection implements Wire {
 
   override upgrade(callback: () => void, secureCallback?: () => void): void {
     super.upgrade(callback, () => {
+      this.#handshaking = undefined;
       clearTimeout(this.#hurry);
       secureCallback?.();
     });

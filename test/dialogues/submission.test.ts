@@ -337,6 +337,23 @@ describe('TLS', () => {
     socket.destroy();
   });
 
+  test('T-12: a handshake that does not go on is ended', async () => {
+    const hasty = await testGateway({ limits: { idle_seconds: 1 } });
+    const hello = '\\x16\\x03\\x01\\x00\\x80\\x01\\x00'; // the beginning of a ClientHello
+    for (const script of ['S: closed', `raw: ${hello}\n S: closed`])
+      await dialogue(hasty.ports.submissionTls, script);
+    await dialogue(
+      hasty.ports.mx,
+      `S: 220\n C: EHLO a\n S: 250\n C: STARTTLS\n S: 220\n raw: ${hello}\n S: closed`,
+    );
+    const stalled = await Client.open(hasty.ports.mx);
+    await stalled.expect(['220']);
+    stalled.send('EHLO a\r\nSTARTTLS\r\n');
+    await stalled.reply();
+    await hasty.close();
+    stalled.end();
+  });
+
   test('a garbled handshake ends the connection and nothing else', async () => {
     await dialogue(
       port,
