@@ -97,14 +97,22 @@ export class Session {
       broken: null,
     };
     this.transactions += 1;
-    if (this.#replies.length > 0 || !this.#reader.idle)
-      this.#break('the next hop talked without being asked');
-    if (!mayGo()) this.#break('this process lost its claim on the message');
-    else if (await this.#envelope(parcel, parameters, said)) await this.#content(parcel, said);
+    if (this.#ready(mayGo) && (await this.#envelope(parcel, parameters, said))) {
+      await this.#content(parcel, said);
+    }
     said.broken = this.#broken;
     this.idleSince = performance.now();
     this.#deadline = Number.POSITIVE_INFINITY;
     return said;
+  }
+
+  #ready(mayGo: () => boolean): boolean {
+    if (this.#replies.length > 0 || !this.#reader.idle) {
+      // Out of step: what lies here would be taken for the answer to the next command.
+      this.#replies = [];
+      this.#break('the next hop talked without being asked');
+    } else if (!mayGo()) this.#break('this process lost its claim on the message');
+    return this.alive;
   }
 
   /** True when the next hop waits for the content. */
