@@ -14,15 +14,24 @@ export interface Ending {
   close: readonly (() => Promise<unknown>)[];
   /** Shorter than the time a container runtime waits before SIGKILL would be no use to anyone. */
   deadlineMs?: number;
+  /** One Ctrl-C reaches us twice where npm or a launcher passes it on: a signal so soon after the first is the same. */
+  samePressMs?: number;
   exit?: (code: number) => void;
 }
 
 /** Listens from now on. `end` begins the same ending without a signal, with the exit code to leave. */
-export function endOnSignal({ log, close, deadlineMs = 25_000, exit = process.exit }: Ending): {
+export function endOnSignal({
+  log,
+  close,
+  deadlineMs = 25_000,
+  samePressMs = 500,
+  exit = process.exit,
+}: Ending): {
   end(reason: string, code?: number): Promise<void>;
   ignore(): void;
 } {
   let ending: Promise<void> | undefined;
+  let pressed = 0;
 
   const end = (reason: string, code = 0): Promise<void> => {
     ending ??= (async () => {
@@ -41,8 +50,11 @@ export function endOnSignal({ log, close, deadlineMs = 25_000, exit = process.ex
     return ending;
   };
   const onSignal = (signal: NodeJS.Signals) => {
-    if (ending !== undefined) exit(128 + constants.signals[signal]);
-    else void end(signal);
+    const now = performance.now();
+    if (ending === undefined) {
+      pressed = now;
+      void end(signal);
+    } else if (now - pressed >= samePressMs) exit(128 + constants.signals[signal]);
   };
   // nobody knows what state an unforeseen error leaves behind; the next start does
   const onCrash = (err: unknown) => {
