@@ -1,12 +1,11 @@
 /** Mailboxes: listed, made, changed. People's say over one is only ever widened here. */
 import { z } from 'zod';
 import { type Address, parseAddress } from '../../core/mail/address.ts';
-import { isMode, MODES, type Mode, strictest } from '../../core/mail/mode.ts';
+import { MODES, type Mode, strictest } from '../../core/mail/mode.ts';
 import {
   createMailbox,
   findMailbox,
   listMailboxes,
-  loosens,
   type MailboxChanges,
   type MailboxFacts,
   setMode,
@@ -167,10 +166,6 @@ export const changeMailbox = operation({
   output: z.object({ status: z.literal('updated'), mailbox: Mailbox }),
   async handle({ mailbox_id, oversight_mode: asked, ...input }, call) {
     const mailbox = await namedMailbox(mailbox_id, call);
-    const { pool } = call.runtime.database;
-    // Asked before anything is written: a request that is refused changes nothing.
-    if (asked !== undefined && isMode(asked) && loosens(mailbox.oversightMode, asked))
-      throw upgradeRequired(asked);
     checkRoute(input.route, call);
     const changes: MailboxChanges = {};
     if (input.display_name !== undefined) changes.displayName = input.display_name;
@@ -178,6 +173,7 @@ export const changeMailbox = operation({
     if (input.route !== undefined) changes.route = input.route;
     if (input.default_gate_timing !== undefined) changes.gateTiming = input.default_gate_timing;
     if (input.hold_expiry_hours !== undefined) changes.holdExpiryHours = input.hold_expiry_hours;
+    // In one transaction: a request that is refused changes nothing.
     const after = await call.runtime.database.transaction(async (db) => {
       if (asked !== undefined) {
         const changed = await setMode(db, mailbox.id, asked as Mode, call.caller.actor, {
@@ -189,7 +185,7 @@ export const changeMailbox = operation({
     });
     return {
       status: 'updated' as const,
-      mailbox: mailboxView(after ?? (await findMailbox(pool, mailbox.id))!),
+      mailbox: mailboxView(after ?? mailbox),
     };
   },
 });

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { system } from '../../core/mail/actor.ts';
 import type { Room } from '../../core/runtime/runtime.ts';
+import { hurry } from '../../core/store/overview.ts';
 import { startDelivery } from '../../delivery/main.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 
@@ -67,6 +69,8 @@ test('a message that has left can neither be cancelled, retried nor settled', as
     status: 409,
     json: { code: 'wrong_status', current_status: 'sent' },
   });
+  // also when it left just after somebody looked
+  expect(await hurry(api.runtime.database.pool, sent.json.id, system('cli'))).toBe(false);
   expect(await ask('settle', { outcome: 'failed' })).toMatchObject({
     status: 409,
     json: { code: 'wrong_status' },
