@@ -40,7 +40,7 @@ export function databaseUrl(config: Config): string {
       `no database: Postern is not running on ${config.data_dir}, and database.url is not set`,
       {
         code: 'no_database',
-        hint: 'start it with "npm start", or set database.url (POSTERN_DATABASE_URL)',
+        hint: 'start it with "npm start", or set database.url; this works on the gateway\'s own machine only',
       },
     );
   return url;
