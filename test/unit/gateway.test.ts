@@ -214,6 +214,11 @@ describe('a message that arrives', () => {
     expect(memory.take(10)).toBe(true);
     expect(memory.take(1)).toBe(false);
   });
+  test('C-03: is given up when its time is over', () => {
+    const slow = new Collector({ ...options, seconds: -1, budget: budget(100) });
+    expect(slow.push(Buffer.from('x'))).toBe(false);
+    expect(slow.finish()).toMatchObject({ ok: false, reply: { code: 421 } });
+  });
   test('is refused when it is too large, and when there is no memory', () => {
     const large = new Collector({ ...options, budget: budget(100) });
     for (let i = 0; i < 11; i++) large.push(Buffer.from('x'));
