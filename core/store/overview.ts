@@ -55,7 +55,7 @@ export async function resumeRoute(
         insert into audit_events (action, resource_type, resource_id, actor_type, actor_id, actor_name, metadata)
         select 'route.resumed', 'route', name, $3, $4, $5, jsonb_build_object('due', (select count(*) from due))
           from opened)
-      select (select array_agg(id) from due) as ids from opened`,
+      select (select array_agg(id::text) from due) as ids from opened`,
     values: [route.name, route.isDefault, actor.type, actor.id, actor.name],
   });
   return rows[0] === undefined ? undefined : (rows[0].ids ?? []);
