@@ -24,7 +24,7 @@ const { values: options } = parseArgs({
   },
 });
 
-const SINK = 2600;
+const SINK = 2610;
 const report: object[] = [];
 const postfix = await startPostfix(2527, SINK);
 try {

@@ -51,7 +51,9 @@ async function startClock(port: number) {
     let number = -1;
     socket.on('error', () => {});
     socket.write('220 clock ESMTP\r\n');
-    createInterface(socket).on('line', (line) => {
+    const reader = createInterface(socket);
+    reader.on('error', () => {});
+    reader.on('line', (line) => {
       if (inData) {
         if (line.startsWith('X-Bench-Id: ')) number = Number(line.slice(12));
         if (line !== '.') return;
@@ -88,7 +90,10 @@ async function startClock(port: number) {
 
 async function submit(port: number, id: number): Promise<{ sent: number; acknowledged: number }> {
   const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
-  const lines = createInterface(socket)[Symbol.asyncIterator]();
+  socket.on('error', () => {});
+  const reader = createInterface(socket);
+  reader.on('error', () => {}); // a reset after QUIT is no news
+  const lines = reader[Symbol.asyncIterator]();
   const reply = async (code: string) => {
     for (;;) {
       const { value, done } = await lines.next();

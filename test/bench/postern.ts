@@ -29,31 +29,37 @@ export async function startPostern(
   writeFileSync(file, config(backend, ports, sinkPort, join(home, 'data')));
   const log = openSync(join(home, 'log'), 'w');
   const flags = process.env.BENCH_NODE_FLAGS?.split(' ') ?? [];
-  const postern = spawn(process.execPath, [...flags, join(ROOT, 'cli/postern.ts'), 'serve', 'all'], {
+  const postern = spawn(process.execPath, [...flags, join(ROOT, 'cli/postern.js'), 'serve', 'all'], {
     cwd: home,
     stdio: ['ignore', log, log],
     env: { ...process.env, POSTERN_CONFIG: file },
   });
   const name = `postern (${backend})`;
-  await until(
-    `${name} ready`,
-    async () => {
-      if (postern.exitCode !== null) throw new Error(readFileSync(join(home, 'log'), 'utf8'));
-      const answer = await fetch(`http://127.0.0.1:${ports.http}/healthz/ready`).catch(() => undefined);
-      await pause(100);
-      return answer?.ok === true;
-    },
-    60,
-  );
+  const close = async () => {
+    await stop(postern);
+    if (redis !== undefined) await stop(redis);
+    if (process.env.BENCH_KEEP === undefined) rmSync(home, { recursive: true, force: true });
+  };
+  try {
+    await until(
+      `${name} ready`,
+      async () => {
+        if (postern.exitCode !== null) throw new Error(readFileSync(join(home, 'log'), 'utf8'));
+        const answer = await fetch(`http://127.0.0.1:${ports.http}/healthz/ready`).catch(() => undefined);
+        await pause(100);
+        return answer?.ok === true;
+      },
+      60,
+    );
+  } catch (err) {
+    await close();
+    throw err;
+  }
   return {
     name,
     port: ports.trusted,
     pids: [postern.pid!, ...postmaster(home), ...(redis === undefined ? [] : [redis.pid!])],
-    async close() {
-      await stop(postern);
-      if (redis !== undefined) await stop(redis);
-      if (process.env.BENCH_KEEP === undefined) rmSync(home, { recursive: true, force: true });
-    },
+    close,
   };
 }
 
