@@ -26,8 +26,14 @@ let stderr = '';
 
 beforeEach(async () => {
   [raw, digest, envelope, decisions, stdout, stderr] = [RAW, DIGEST, ENVELOPE, [], '', ''];
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => Boolean((stdout += text)));
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => Boolean((stderr += text)));
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    stdout += text;
+    return true;
+  });
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    stderr += text;
+    return true;
+  });
   server = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
@@ -73,11 +79,11 @@ test('an approval names the digest of what was shown', async () => {
 });
 
 test.each([
-  ['other bytes', () => (raw = RAW.replace('the text', 'another text'))],
-  ['another recipient', () => (envelope = { ...ENVELOPE, forward_paths: ['c@x.test'] })],
-  ['another reverse-path', () => (envelope = { ...ENVELOPE, reverse_path: '' })],
-])('with %s than the digest says, nothing is shown as approved and nothing is decided', async (_, tamper) => {
-  tamper();
+  ['other bytes', { raw: RAW.replace('the text', 'another text') }],
+  ['another recipient', { envelope: { ...ENVELOPE, forward_paths: ['c@x.test'] } }],
+  ['another reverse-path', { envelope: { ...ENVELOPE, reverse_path: '' } }],
+])('with %s than the digest says, nothing is shown as approved and nothing is decided', async (_, forged) => {
+  ({ raw, envelope } = { raw, envelope, ...forged });
   expect(await held('approve', ID)).toBe(1);
   expect(await held('show', ID)).toBe(1);
   expect([stdout, decisions]).toEqual(['', []]);

@@ -6,8 +6,14 @@ let stderr = '';
 beforeEach(() => {
   stdout = '';
   stderr = '';
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => Boolean((stdout += text)));
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => Boolean((stderr += text)));
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    stdout += text;
+    return true;
+  });
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    stderr += text;
+    return true;
+  });
 });
 afterEach(() => {
   vi.restoreAllMocks();
