@@ -63,8 +63,7 @@ export async function readCapturedBytes(
              left join messages m on m.id = c.message_id
             where c.id = $1 and ($2::text is null or m.mailbox_id = $2)`,
     values: [id, onlyMailbox],
-    binary: true,
-  } as never);
+  });
   return rows[0]?.bytes;
 }
 

@@ -131,7 +131,6 @@ export async function readRaw(db: Db, id: string, onlyMailbox: string | null): P
     text: `select c.bytes from messages m join contents c on c.id = m.content_id
             where m.id = $1 and ($2::text is null or m.mailbox_id = $2)`,
     values: [id, onlyMailbox],
-    binary: true,
-  } as never);
+  });
   return rows[0]?.bytes;
 }
