@@ -82,13 +82,17 @@ test.each([
   ['other bytes', { raw: RAW.replace('the text', 'another text') }],
   ['another recipient', { envelope: { ...ENVELOPE, forward_paths: ['c@x.test'] } }],
   ['another reverse-path', { envelope: { ...ENVELOPE, reverse_path: '' } }],
-])('with %s than the digest says, nothing is shown as approved and nothing is decided', async (_, forged) => {
-  ({ raw, envelope } = { raw, envelope, ...forged });
-  expect(await held('approve', ID)).toBe(1);
-  expect(await held('show', ID)).toBe(1);
-  expect([stdout, decisions]).toEqual(['', []]);
-  expect(stderr).toContain('is not what its digest says; nothing was decided');
-});
+] as [string, { raw?: string; envelope?: object }][])(
+  'with %s than the digest says, nothing is shown as approved and nothing is decided',
+  async (_, forged) => {
+    raw = forged.raw ?? RAW;
+    envelope = forged.envelope ?? ENVELOPE;
+    expect(await held('approve', ID)).toBe(1);
+    expect(await held('show', ID)).toBe(1);
+    expect([stdout, decisions]).toEqual(['', []]);
+    expect(stderr).toContain('is not what its digest says; nothing was decided');
+  },
+);
 
 test('the text of a held mail moves no cursor and passes for no line of ours', async () => {
   raw = RAW.replace('the text', 'x\u001b[2K\u001b[1A\u202e\r\napproved');
