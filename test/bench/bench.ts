@@ -72,6 +72,7 @@ async function compare(postern: Relay, load: Load): Promise<void> {
     postfix: round1(median((r) => r.postfix.drainedPerSecond)),
     ratio: round2(median((r) => r.postern.drainedPerSecond / r.postfix.drainedPerSecond)),
     cpuPer1000: round2(median((r) => r.postern.cpuSecondsPer1000)),
+    cpuParts: postern.pids.map((_, i) => round2(median((r) => r.postern.cpuParts[i]!))),
     postfixCpuPer1000: round2(median((r) => r.postfix.cpuSecondsPer1000)),
     accepted: round1(median((r) => r.postern.acceptedPerSecond)),
     duplicates: rounds.reduce((sum, r) => sum + r.postern.duplicates, 0),

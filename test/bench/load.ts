@@ -25,6 +25,8 @@ export interface Result {
   acceptedPerSecond: number;
   drainedPerSecond: number;
   cpuSecondsPer1000: number;
+  /** The same for each root process of the relay, in the order of `pids`. */
+  cpuParts: number[];
   duplicates: number;
 }
 
@@ -71,7 +73,7 @@ export async function stop(child: ChildProcess): Promise<void> {
 /** One measured run: smtp-source submits, the clock stops when the sink has everything. */
 export async function run(relay: Relay, load: Load, sink: Sink): Promise<Result> {
   const before = sink.count();
-  const cpuBefore = cpuSeconds(relay.pids);
+  const cpuBefore = relay.pids.map((pid) => cpuSeconds([pid]));
   const began = performance.now();
   const source = spawn('/usr/sbin/smtp-source', sourceArguments(relay, load), {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -91,11 +93,13 @@ export async function run(relay: Relay, load: Load, sink: Sink): Promise<Result>
   const drained = performance.now();
   if ((await sourceEnded) !== 0) throw new Error(`${relay.name}: smtp-source failed`);
   await pause(500); // what is cleaned up after the last message is charged too
+  const cpuParts = relay.pids.map((pid, i) => ((cpuSeconds([pid]) - cpuBefore[i]!) / load.messages) * 1000);
   return {
     relay: relay.name,
     acceptedPerSecond: (load.messages / (accepted - began)) * 1000,
     drainedPerSecond: (load.messages / (drained - began)) * 1000,
-    cpuSecondsPer1000: ((cpuSeconds(relay.pids) - cpuBefore) / load.messages) * 1000,
+    cpuSecondsPer1000: cpuParts.reduce((sum, part) => sum + part, 0),
+    cpuParts,
     duplicates: sink.count() - before - load.messages,
   };
 }
