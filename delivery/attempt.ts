@@ -7,6 +7,8 @@ import { forAll, type Report, type Transport } from './transport.ts';
 
 export interface Attempt {
   report: Report;
+  /** Whether it came so far that the report says something about the route. */
+  sent: boolean;
   /** True when what is stored is not what was approved: someone should look. */
   tampered: boolean;
 }
@@ -21,15 +23,19 @@ export async function attempt(
   try {
     const bytes = await body.bytes();
     const fault = faultOf(claim, bytes);
-    if (fault !== undefined) return { report: refusal(claim, 'failed', fault), tampered: true };
+    if (fault !== undefined) return { report: refusal(claim, 'failed', fault), sent: false, tampered: true };
     const { id, reversePath, recipients, smtputf8 } = claim;
     const report = await transport.send({ id, reversePath, recipients, smtputf8, bytes: bytes!, mayGo });
-    return { report, tampered: false };
+    return { report, sent: true, tampered: false };
   } catch (err) {
     // Only the reading of the content can end here: a transport reports and never throws.
     const text = 'the content could not be read from the store';
     const report = refusal(claim, 'deferred', { enhanced: '4.3.0', text });
-    return { report: { ...report, reply: `${text}: ${(err as Error).message}` }, tampered: false };
+    return {
+      report: { ...report, reply: `${text}: ${(err as Error).message}` },
+      sent: false,
+      tampered: false,
+    };
   } finally {
     body.done();
   }

@@ -20,22 +20,25 @@ export class Bodies {
     this.#runtime = runtime;
   }
 
-  /** By content id. The small ones that memory lacks come in one query; large ones when asked for. */
+  /** By message id. The small ones that memory lacks come in one query; large ones when asked for. */
   of(claims: readonly Claim[]): Map<string, Body> {
     const bodies = new Map<string, Body>();
-    const missing: string[] = [];
+    const near = new Map<string, Buffer>();
+    const missing = new Set<string>();
     let read: Promise<Map<string, Buffer>> | undefined;
-    for (const { contentId, size } of claims) {
-      const near = this.#runtime.contents.take(contentId);
-      if (near !== undefined) bodies.set(contentId, { bytes: async () => near, done() {} });
-      else if (size > SMALL) bodies.set(contentId, this.#large(contentId, size));
-      else if (!bodies.has(contentId)) {
-        missing.push(contentId);
-        bodies.set(contentId, { bytes: async () => (await read)?.get(contentId), done() {} });
+    for (const { id, contentId, size } of claims) {
+      const bytes = near.get(contentId) ?? this.#runtime.contents.take(contentId);
+      if (bytes !== undefined) {
+        near.set(contentId, bytes);
+        bodies.set(id, { bytes: async () => bytes, done() {} });
+      } else if (size > SMALL) bodies.set(id, this.#large(contentId, size));
+      else {
+        missing.add(contentId);
+        bodies.set(id, { bytes: async () => (await read)?.get(contentId), done() {} });
       }
     }
-    if (missing.length > 0) {
-      read = readContents(this.#runtime.database.pool, missing);
+    if (missing.size > 0) {
+      read = readContents(this.#runtime.database.pool, [...missing]);
       read.catch(() => {}); // each who waits for it hears of it
     }
     return bodies;

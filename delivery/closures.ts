@@ -5,7 +5,7 @@
 import { system } from '../core/mail/actor.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
 import { listPausedRoutes, resumeRoute } from '../core/store/overview.ts';
-import { lastPause, pauseRoute, takeProbe } from '../core/store/routes.ts';
+import { lastPause, pauseRoute, takeProbe, wakeSleepers } from '../core/store/routes.ts';
 import type { Trouble } from './transport.ts';
 import type { Way } from './way.ts';
 
@@ -18,6 +18,8 @@ export class Closures {
   readonly #runtime: Runtime;
   readonly #ways: ReadonlyMap<string, Way>;
   readonly #options: ClosureOptions;
+  /** Counts what this process did to routes: an answer of the store that is older than that says nothing. */
+  #changes = 0;
   readonly #pauses = new Map<string, { from: Date; to: Date } | undefined>();
 
   constructor(runtime: Runtime, ways: ReadonlyMap<string, Way>, options: ClosureOptions) {
@@ -28,9 +30,11 @@ export class Closures {
 
   /** Brings every way in line with the store: another worker or a person may have stopped or resumed it. */
   async refresh(): Promise<void> {
+    const changes = this.#changes;
     const paused = new Map(
       (await listPausedRoutes(this.#runtime.database.pool)).map((one) => [one.name, one]),
     );
+    if (changes !== this.#changes) return;
     for (const way of this.#ways.values()) {
       const now = paused.get(way.name);
       if (way.paused !== undefined && now === undefined) this.#opened(way);
@@ -49,6 +53,7 @@ export class Closures {
     const { log, metrics, database } = this.#runtime;
     const { probeSeconds } = this.#options;
     const since = new Date();
+    this.#changes += 1;
     // At once, so that nothing is claimed while the store is told.
     way.paused ??= { name: way.name, reason, pausedAt: since, probeAt: in_(probeSeconds) };
     metrics.alarm(kind === 'tls' ? 'route_tls' : 'route_auth', true);
@@ -77,6 +82,17 @@ export class Closures {
     } catch (err) {
       log.warn({ err, route: way.name }, 'a paused route works again, but the store could not be told');
     }
+    this.#changes += 1;
+  }
+
+  /** A next hop that was away is back: what slept need not sleep on. */
+  async wake(way: Way): Promise<void> {
+    const { database, log } = this.#runtime;
+    const isDefault = way.name === this.#options.defaultRoute;
+    log.info({ route: way.name }, 'next hop reachable again');
+    await wakeSleepers(database.pool, { name: way.name, isDefault }).catch((err: unknown) =>
+      log.warn({ err, route: way.name }, 'mail that slept could not be woken: it wakes by itself'),
+    );
   }
 
   /** True for one worker when the time has come to try one message on a stopped route. */

@@ -56,7 +56,9 @@ export class Desk {
   /** Learns which routes are in use; called now and then, for mailboxes change. */
   async refresh(): Promise<void> {
     const routes = await routesInUse(this.#options.runtime.database.pool);
-    this.#several = routes.some((route) => route !== this.#options.defaultRoute);
+    const { ways, defaultRoute, runtime } = this.#options;
+    this.#several = routes.some((route) => route !== defaultRoute);
+    if (routes.every((route) => ways.has(route))) runtime.metrics.alarm('route_unknown', false);
   }
 
   receive(ids: string[]): void {
@@ -71,6 +73,14 @@ export class Desk {
     this.#stopped = true;
   }
 
+  /** Waits until nothing is under way, for at most `withinMs`. */
+  async idle(withinMs: number): Promise<void> {
+    const until = performance.now() + withinMs;
+    while (this.#underWay.size > 0 && performance.now() < until) {
+      await new Promise((go) => setTimeout(go, 5));
+    }
+  }
+
   /** Takes what may be sent now; see WayOptions.claim. */
   async claim(ids: string[]): Promise<Claim[]> {
     const { lease } = this.#options;
@@ -81,7 +91,7 @@ export class Desk {
     const claims = await this.#claims.add(mine).catch((err: unknown) => this.#claimsAfter(err, mine, worker));
     const claimed = new Set(claims.map(({ id }) => id));
     for (const id of mine) if (!claimed.has(id)) this.#underWay.delete(id);
-    for (const [contentId, body] of this.#bodies.of(claims)) this.#ready.set(contentId, body);
+    for (const [id, body] of this.#bodies.of(claims)) this.#ready.set(id, body);
     return claims;
   }
 
@@ -89,13 +99,13 @@ export class Desk {
   async attempt(way: Way, claim: Claim): Promise<void> {
     const { lease, finisher, runtime } = this.#options;
     const began = performance.now();
-    const body = this.#ready.get(claim.contentId)!;
+    const body = this.#ready.get(claim.id)!;
     const made = await attempt(claim, body, this.#wayFor(claim, way).transport, () =>
       lease.holds(claim.worker),
     );
     if (made.tampered)
       runtime.log.error({ message: claim.id, reason: made.report.reply }, 'not sent: look at this message');
-    this.#ready.delete(claim.contentId);
+    this.#ready.delete(claim.id);
     await finisher.finish(this.#wayFor(claim, way), claim, made, performance.now() - began);
     this.#underWay.delete(claim.id);
   }

@@ -1,7 +1,7 @@
 /** What delivery owes a message beside attempts: word to its sender, and an answer to a doubt. */
 import { system } from '../core/mail/actor.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
-import { abandonDoubt, remindLater } from '../core/store/doubts.ts';
+import { abandonDoubt, remindLater, stillInDoubt } from '../core/store/doubts.ts';
 import type { Look } from '../core/store/routes.ts';
 import { settleDoubt } from '../core/store/withdrawing.ts';
 import { report } from './dsn.ts';
@@ -11,6 +11,8 @@ const REMIND_SECONDS = 4 * 3600;
 
 export class Duties {
   readonly #runtime: Runtime;
+  /** What the alarm was raised for. */
+  readonly #doubtful = new Set<string>();
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
@@ -20,6 +22,14 @@ export class Duties {
     const doubts = looks.filter(({ state }) => state === 'in_doubt');
     if (doubts.length > 0) await this.#doubts(doubts);
     for (const { id, dsnOwed } of looks) if (dsnOwed !== null) await report(this.#runtime, id);
+  }
+
+  /** Ends the alarm when everything it was raised for is settled. */
+  async refresh(): Promise<void> {
+    if (this.#doubtful.size === 0) return;
+    const still = new Set(await stillInDoubt(this.#runtime.database.pool, [...this.#doubtful]));
+    for (const id of this.#doubtful) if (!still.has(id)) this.#doubtful.delete(id);
+    if (this.#doubtful.size === 0) this.#runtime.metrics.alarm('in_doubt', false);
   }
 
   /** Nothing in doubt is sent again unless the operator chose so. */
@@ -39,6 +49,7 @@ export class Duties {
     if (waiting.length === 0) return;
     const still = await remindLater(database.pool, waiting, REMIND_SECONDS);
     if (still === 0) return;
+    for (const id of waiting) if (this.#doubtful.size < 1000) this.#doubtful.add(id);
     metrics.alarm('in_doubt', true);
     log.error(
       { messages: waiting },

@@ -25,8 +25,9 @@ export class Finisher {
   }
 
   /** Resolves when the outcome is written, or known to be beyond us. */
-  async finish(way: Way, claim: Claim, { report, tampered }: Attempt, ms: number): Promise<void> {
-    await this.#heed(way, report.trouble, tampered);
+  async finish(way: Way, claim: Claim, attempt: Attempt, ms: number): Promise<void> {
+    const { report } = attempt;
+    await this.#heed(way, attempt);
     const now = new Date();
     const since = countedFrom(claim.createdAt, this.#closures.lastPause(way.name));
     const outcome = outcomeOf(claim, report, way.name, this.#patience, { now, since, random: Math.random() });
@@ -41,21 +42,20 @@ export class Finisher {
     if (written && outcome.dsnOwed !== null) this.#runtime.bells.ring('delivery', [claim.id]);
   }
 
-  async #heed(way: Way, trouble: Attempt['report']['trouble'], tampered: boolean): Promise<void> {
-    if (tampered) {
-      this.#runtime.metrics.alarm('content', true);
-      way.breaker.tried();
-    } else if (trouble === null) {
+  /** What an attempt says about the route it took. */
+  async #heed(way: Way, { sent, tampered, report: { trouble } }: Attempt): Promise<void> {
+    const { metrics, log } = this.#runtime;
+    if (tampered) metrics.alarm('content', true);
+    const wasOpen = way.breaker.open;
+    if (!sent) way.breaker.tried();
+    else if (trouble === null) {
       way.breaker.worked();
       if (way.paused !== undefined) await this.#closures.resume(way);
+      else if (wasOpen) await this.#closures.wake(way);
     } else if (trouble.kind === 'unreachable') {
-      const before = way.breaker.open;
       way.breaker.failed();
-      if (!before && way.breaker.open)
-        this.#runtime.log.warn(
-          { route: way.name, reason: trouble.reason },
-          'next hop unreachable: its mail waits',
-        );
+      if (!wasOpen && way.breaker.open)
+        log.warn({ route: way.name, reason: trouble.reason }, 'next hop unreachable: its mail waits');
     } else {
       way.breaker.tried();
       await this.#closures.pause(way, trouble);

@@ -42,6 +42,7 @@ export async function startDelivery(runtime: Runtime, options: DeliveryOptions =
     probeSeconds,
   });
   const lease = await keepLease(runtime);
+  const duties = new Duties(runtime);
   const desk = new Desk({
     runtime,
     lease,
@@ -49,7 +50,7 @@ export async function startDelivery(runtime: Runtime, options: DeliveryOptions =
     defaultRoute: delivery.default_route,
     closures,
     finisher,
-    duties: new Duties(runtime),
+    duties,
   });
   for (const name of Object.keys(delivery.routes)) {
     ways.set(
@@ -65,7 +66,7 @@ export async function startDelivery(runtime: Runtime, options: DeliveryOptions =
   }
 
   const refresh = () =>
-    Promise.all([closures.refresh(), desk.refresh()]).catch((err: unknown) =>
+    Promise.all([closures.refresh(), desk.refresh(), duties.refresh()]).catch((err: unknown) =>
       log.warn({ err }, 'routes could not be looked at'),
     );
   await refresh();
@@ -78,8 +79,12 @@ export async function startDelivery(runtime: Runtime, options: DeliveryOptions =
       desk.stop();
       for (const way of ways.values()) way.stop();
       await answering.close();
-      await Promise.all([...ways.values()].map(({ transport }) => transport.close(CLOSE_MS)));
-      await settler.close(CLOSE_MS);
+      const until = performance.now() + CLOSE_MS;
+      await desk.idle(CLOSE_MS);
+      await Promise.all(
+        [...ways.values()].map(({ transport }) => transport.close(until - performance.now())),
+      );
+      await settler.close(Math.max(1000, until - performance.now()));
       await lease.close();
     },
   };

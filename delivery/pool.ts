@@ -50,15 +50,15 @@ export class Pool {
     }
   }
 
-  /** What is under way may end within `withinMs`; then every session is closed. */
+  /** What is under way, and who waits already, may end within `withinMs`; then every session is closed. */
   async close(withinMs: number): Promise<void> {
+    const until = performance.now() + withinMs;
+    while (this.#waiting.length + this.#all.size > this.#idle.length && performance.now() < until) {
+      await new Promise((go) => setTimeout(go, 5));
+    }
     this.#closed = true;
     const gone = new CannotOpen({ kind: 'unreachable', reason: 'Postern is shutting down' });
     for (const { reject } of this.#waiting.splice(0)) reject(gone);
-    const until = performance.now() + withinMs;
-    while (this.#all.size > this.#idle.length && performance.now() < until) {
-      await new Promise((go) => setTimeout(go, 5));
-    }
     await Promise.all(this.#idle.splice(0).map((session) => session.quit()));
     for (const session of this.#all) session.destroy('Postern is shutting down');
     clearInterval(this.#timer);

@@ -39,3 +39,13 @@ export async function abandonDoubt(db: Db, ids: string[], reason: string): Promi
   });
   return rows.map(({ id }) => id);
 }
+
+/** Those of `ids` that are in doubt. */
+export async function stillInDoubt(db: Db, ids: string[]): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>({
+    name: 'still-in-doubt',
+    text: `select id from messages where id = any($1::text[]) and state = 'in_doubt'`,
+    values: [ids],
+  });
+  return rows.map(({ id }) => id);
+}

@@ -137,3 +137,17 @@ export async function giveUp(db: Db, ids: string[], reason: string): Promise<str
   });
   return rows.map(({ id }) => id);
 }
+
+/** Ends the sleep of queued mail that is due but was postponed, because its next hop can be reached again. */
+export async function wakeSleepers(db: Db, route: { name: string; isDefault: boolean }): Promise<void> {
+  await db.query({
+    text: `update messages m set wake_at = now()
+             from (select m.id from messages m join mailboxes b on b.id = m.mailbox_id
+                    where m.wake_at > now() and m.state = 'queued'
+                      and (m.next_attempt_at is null or m.next_attempt_at <= now())
+                      and (b.route = $1 or ($2 and b.route is null))
+                    limit 10000 for update of m skip locked) sleepers
+            where m.id = sleepers.id`,
+    values: [route.name, route.isDefault],
+  });
+}
