@@ -1,6 +1,9 @@
 /** Who may send, when processes stall, the store goes away, or a gate shuts late. */
 import { afterEach, expect, test } from 'vitest';
-import { loseExpired } from '../../core/store/leases.ts';
+import { newId } from '../../core/mail/id.ts';
+import { claim, claimsHeld } from '../../core/store/claiming.ts';
+import { beginLease, loseExpired } from '../../core/store/leases.ts';
+import { type Outcome, settling } from '../../core/store/outcomes.ts';
 import { cancel } from '../../core/store/withdrawing.ts';
 import { type Delivery, HASTY, startTestDelivery } from '../support/delivery.ts';
 import { type NextHop, type Script, startNextHop } from '../support/next-hop.ts';
@@ -72,20 +75,58 @@ test('a known 250 survives a store that goes away before it is written', async (
   await relayThrough({ dot: { after: 300, say: '250 2.0.0 ok' } });
   const id = await send();
   await delivery.until(async () => hop.taken.length === 1);
-  // Every connection of ours is cut again and again, for longer than the answer takes.
-  const until = Date.now() + 1000;
-  while (Date.now() < until) {
-    await delivery
-      .sql(
-        'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
-      )
-      .catch(() => {});
-    await new Promise((go) => setTimeout(go, 20));
-  }
-  await delivery.until(async () => (await delivery.message(id).catch(() => undefined))?.state === 'relayed');
+  // Whatever writes an outcome fails for longer than the answer takes.
+  await delivery.sql('alter table attempts rename to away');
+  await delivery.until(async () =>
+    delivery.log.some(({ msg }) => String(msg).startsWith('an outcome could not')),
+  );
+  expect((await delivery.message(id)).state).toBe('relaying');
+  await delivery.sql('alter table away rename to attempts');
+  await delivery.reaches(id, 'relayed');
   expect(hop.taken).toHaveLength(1);
   const audit = await delivery.audit(id);
   expect(audit.filter(({ action }) => action === 'message.relayed')).toHaveLength(1);
+});
+
+test('an outcome is written under the claim it answers, and under no other', async () => {
+  await relayThrough({});
+  await delivery.stop();
+  const { database } = delivery.runtime;
+  const worker = newId();
+  await beginLease(database.pool, { id: worker, room: 'delivery', leaseSeconds: 60 });
+  const id = await delivery.queue();
+  const [taken] = await claim(database.pool, [id], worker);
+  const outcome: Outcome = {
+    id,
+    worker,
+    epoch: taken!.epoch,
+    attempt: 1,
+    to: 'relayed',
+    recipients: [],
+    route: 'hop',
+    nextHop: null,
+    reply: null,
+    wakeAt: null,
+    dsnOwed: null,
+    captureId: null,
+  };
+  const { add } = settling(database);
+  expect(await add({ ...outcome, epoch: taken!.epoch - 1 })).toBe(false);
+  expect(await add({ ...outcome, worker: newId() })).toBe(false);
+  expect(await add(outcome)).toBe(true);
+  expect(await add(outcome)).toBe(false);
+});
+
+test('a claim whose answer was lost is found again, and only by the one who made it', async () => {
+  await relayThrough({});
+  await delivery.stop();
+  const { database } = delivery.runtime;
+  const worker = newId();
+  await beginLease(database.pool, { id: worker, room: 'delivery', leaseSeconds: 60 });
+  const [mine, other] = [await delivery.queue(), await delivery.queue()];
+  const made = await claim(database.pool, [mine], worker);
+  expect(await claimsHeld(database.pool, [mine, other], worker)).toEqual(made);
+  expect(await claimsHeld(database.pool, [mine, other], newId())).toEqual([]);
 });
 
 test('a message rung for many times is attempted once', async () => {

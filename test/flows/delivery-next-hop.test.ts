@@ -118,6 +118,15 @@ test('a session that was closed while idle is no attempt lost', async () => {
   expect((await delivery.message(id)).attempts).toBe(1);
 });
 
+test('a session that ends at the first command of its next message is no attempt lost either', async () => {
+  await relayThrough({ mail: ['250 ok', { drop: true }, '250 ok'] });
+  await delivery.reaches(await send(), 'relayed');
+  const id = await send();
+  await delivery.reaches(id, 'relayed');
+  expect((await delivery.message(id)).attempts).toBe(1);
+  expect(hop.connections).toBe(2);
+});
+
 test('a large message crosses in pieces, dots and all', async () => {
   await relayThrough({});
   const body = Buffer.from(`${'.'.repeat(60)}\r\n`.repeat(40_000));

@@ -70,6 +70,12 @@ test.each<[string, () => Script, () => Terms, RegExp]>([
     /TLS/,
   ],
   [
+    'a certificate nobody vouches for, and no password',
+    () => ({ starttls: certificate }),
+    () => ({ tls: 'required' }),
+    /TLS/,
+  ],
+  [
     'T-14: a certificate for another host',
     () => ({ starttls: certificate, auth: login }),
     () => ({ ...trusted(), servername: 'other.example', ...withPassword }),

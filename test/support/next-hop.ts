@@ -177,7 +177,7 @@ class Visit {
     }
     if (verb === 'RCPT') {
       const answer = this.#hop.answer('rcpt', path?.[1] ?? '', ok);
-      if (typeof answer === 'string' && answer.startsWith('2')) this.#to.push(path?.[1] ?? '');
+      if (words(answer).startsWith('2')) this.#to.push(path?.[1] ?? '');
       return this.#say(answer);
     }
     if (verb === 'DATA') {
@@ -186,7 +186,7 @@ class Visit {
         '',
         this.#to.length > 0 ? '354 go on' : '503 5.5.1 no recipients',
       );
-      this.#inData = typeof answer === 'string' && answer.startsWith('354');
+      this.#inData = words(answer).startsWith('354');
       return this.#say(answer);
     }
     if (verb === 'RSET') return this.#say(this.#hop.answer('rset', '', ok));
@@ -248,7 +248,7 @@ class Visit {
     this.#text = this.#text.slice(end + 3);
     this.#inData = false;
     const answer = this.#hop.answer('dot', this.#to.join(), '250 2.0.0 taken');
-    const refused = typeof answer === 'string' && /^[45]/.test(answer);
+    const refused = /^[45]/.test(words(answer));
     if (!refused) this.#take(Buffer.from(unstuffed, 'latin1'));
     this.#say(answer);
     return true;
@@ -276,6 +276,12 @@ class Visit {
     // An answer that closes the connection without a word must not leave room for another one.
     if (typeof answer === 'object' && 'drop' in answer) this.#silent = true;
   }
+}
+
+/** What an answer says in the end. */
+function words(answer: Answer): string {
+  if (typeof answer === 'string') return answer;
+  return 'say' in answer ? (answer.say ?? '') : '';
 }
 
 function closed(server: Server): Promise<void> {
