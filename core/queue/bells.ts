@@ -64,6 +64,10 @@ export interface Bells {
   close(): Promise<void>;
 }
 
+/** While bells keep ringing, a bundle at most this often: a job costs about a millisecond of CPU, however many ids it holds. */
+const GAP_MS = 10;
+/** A room in this process has heard already; its job is there for the case that the process dies. */
+const GAP_TOLD_MS = 50;
 const DRAIN_MS = 500;
 const CLOSE_MS = 1_000;
 
@@ -180,6 +184,7 @@ class Tower implements Bells {
     const queue = this.#backend.queue(name);
     const bundler = new Bundler({
       size: BUNDLE,
+      gapMs: () => (this.#bells[name].room === undefined ? GAP_MS : GAP_TOLD_MS),
       ...(this.#options.waitingLimit === undefined ? {} : { limit: this.#options.waitingLimit }),
       send: async (ids) => {
         await queue.add(this.#name, { ids });

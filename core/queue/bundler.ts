@@ -14,7 +14,8 @@ export interface BundlerOptions {
   onFailure(error: unknown): void;
   onDrop(count: number): void;
   size: number;
-  gapMs?: number;
+  /** The least time between two bundles, asked before each. */
+  gapMs?: () => number;
   limit?: number;
   longestPauseMs?: number;
 }
@@ -32,7 +33,7 @@ export class Bundler {
   #closed = false;
 
   constructor(options: BundlerOptions) {
-    this.#options = { gapMs: 10, limit: 10_000, longestPauseMs: 2_000, ...options };
+    this.#options = { gapMs: () => 10, limit: 10_000, longestPauseMs: 2_000, ...options };
   }
 
   /** How many ids wait to be sent; those of a bundle on its way are not counted. */
@@ -83,7 +84,7 @@ export class Bundler {
     this.#timer = undefined;
     this.#immediate = undefined;
     const ids = this.#take();
-    this.#nextAt = performance.now() + this.#options.gapMs;
+    this.#nextAt = performance.now() + this.#options.gapMs();
     this.#sending = this.#send(ids).finally(() => {
       this.#sending = undefined;
       this.#plan();

@@ -4,17 +4,37 @@ import { KEYS } from './config-kinds.ts';
 import { ConfigSchema } from './config-schema.ts';
 import { bare, dotted, fitsEnv, type Leaf, leaves, nameOf } from './config-walk.ts';
 
+const PREFACE = `# Settings
+
+A setting comes from its default, then from one YAML file, then from the environment; the last one wins. The file is
+\`postern.yaml\` in the working folder, or what \`POSTERN_CONFIG\` or \`--config\` names. Keys are nested by section:
+
+\`\`\`yaml
+hostname: mail.example.com
+submission:
+  host: 0.0.0.0
+  port: 587
+\`\`\`
+
+The variable of a key is its path in upper case behind \`POSTERN_\`. With \`_FILE\` behind it, as in
+\`POSTERN_DATABASE_URL_FILE\`, it names a file that holds the value, as secrets are handed to containers. A list of words
+may be written with commas; what is marked "YAML only" stands in the file alone. A variable that is empty counts as not
+set.
+
+An unknown key, an unknown variable behind \`POSTERN_\` and a value that does not fit are errors, all told at once:
+\`postern config check\`. What is in force is shown by \`postern config print --redacted\`.
+
+This page is written from the schema by \`postern config reference\`.`;
+
 /** Markdown with every key: its path in YAML, its variable, what it takes, its default, what it is for. */
 export function reference(): string {
   const all = leaves();
   const sections = [...new Set(all.map(({ path }) => (path.length === 1 ? '' : path[0]!)))];
-  return sections
-    .map((section) => {
-      const own = all.filter(({ path }) => (path.length === 1 ? '' : path[0]) === section);
-      return [`## ${section === '' ? 'General' : section}`, table(own), ...own.flatMap(insides)].join('\n\n');
-    })
-    .join('\n\n')
-    .concat('\n');
+  const parts = sections.map((section) => {
+    const own = all.filter(({ path }) => (path.length === 1 ? '' : path[0]) === section);
+    return [`## ${section === '' ? 'General' : section}`, table(own), ...own.flatMap(insides)].join('\n\n');
+  });
+  return `${[PREFACE, ...parts].join('\n\n')}\n`;
 }
 
 function table(all: Leaf[]): string {

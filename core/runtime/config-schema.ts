@@ -173,7 +173,7 @@ const mailbox = z.strictObject({
   }),
   oversight_mode: choice(MODES, 'gated_send', 'How much say people keep over its mail, loosest first.'),
   oversight_address: key(address.optional(), {
-    description: 'Where copies (`monitored`) and notices of held mail go.',
+    description: 'Where copies of its outgoing mail go in `monitored`.',
     expects: ADDRESS,
   }),
   route: key(shortName.optional(), {
@@ -186,7 +186,7 @@ const mailbox = z.strictObject({
     'gate_first',
     'Whether scheduled mail is reviewed when it is accepted or when its time has come.',
   ),
-  hold_expiry_hours: count(168, 'After how long held mail expires; its sender is told.', { max: 8760 }),
+  hold_expiry_hours: count(168, 'After how long held mail expires; its sender is told.', { max: 2160 }),
   allowlist: key(z.array(addressPattern).default([]), {
     description: 'Recipients that mail of a `gated_send` mailbox may reach without approval.',
     expects: `a list, each ${PATTERN}`,

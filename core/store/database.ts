@@ -3,7 +3,10 @@ import { type Lane, openLane } from './lane.ts';
 
 /** What a store function runs on: the pool, or one client inside a transaction of the caller's. */
 export interface Db {
-  query<R extends pg.QueryResultRow>(config: pg.QueryConfig | string, values?: unknown[]): Promise<pg.QueryResult<R>>;
+  query<R extends pg.QueryResultRow>(
+    config: pg.QueryConfig | string,
+    values?: unknown[],
+  ): Promise<pg.QueryResult<R>>;
 }
 
 /** PostgreSQL as one process sees it: a pool for single questions, a lane for each kind of batch. */

@@ -90,27 +90,27 @@ export interface Ruling {
   copies: NewMessage[];
 }
 
+// The ids also come as an array: see core/store/outcomes.ts.
 const RULE = `with input as (
     select * from json_to_recordset($1::json) as t(id text, from_state text, to_state text, action text, mode text,
       released_by text, hold_id text, reasons text[], expires_at timestamptz, wake_at timestamptz, keep_wake boolean,
-      status_reason text, dsn_owed text, metadata jsonb)),
+      status_reason text, dsn_owed text, metadata jsonb, copies json)),
   moved as (
     update messages m
        set state = i.to_state, effective_mode = i.mode, released_by = i.released_by,
            status_reason = i.status_reason, dsn_owed = i.dsn_owed, changed_at = now(),
            wake_at = case when i.keep_wake then m.wake_at else i.wake_at end
       from input i
-     where m.id = i.id and m.state = i.from_state
-    returning m.id, m.mailbox_id),
+     where m.id = any($2::text[]) and m.id = i.id and m.state = i.from_state
+    returning m.mailbox_id, i.*),
   held as (
     insert into holds (id, message_id, mailbox_id, reasons, expires_at)
-    select i.hold_id, moved.id, moved.mailbox_id, i.reasons, i.expires_at
-      from moved join input i using (id) where i.hold_id is not null
+    select hold_id, id, mailbox_id, reasons, expires_at from moved where hold_id is not null
     -- a hold still open: the message was moved out of it by hand
     on conflict (message_id) where closed_at is null
       do update set reasons = excluded.reasons, expires_at = excluded.expires_at),
   copies as (
-    select t.* from json_to_recordset($2::json) as t(${ROW_COLUMNS}) join moved on moved.id = t.about_id),
+    select t.* from moved, json_to_recordset(moved.copies) as t(${ROW_COLUMNS})),
   ${insertMessages('copies')},
   copied as (
     insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name, metadata)
@@ -119,16 +119,16 @@ const RULE = `with input as (
   audited as (
     insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name,
       from_state, to_state, metadata)
-    select i.action, 'message', moved.id, moved.mailbox_id, 'system', 'policy', i.from_state, i.to_state,
-           i.metadata || jsonb_build_object('effective_mode', i.mode)
-      from moved join input i using (id))
+    select action, 'message', id, mailbox_id, 'system', 'policy', from_state, to_state,
+           metadata || jsonb_build_object('effective_mode', mode)
+      from moved)
   select id from moved`;
 
 /** Writes rulings by group commit. Resolves to whether the message was still where the ruling believed it. */
 export function ruling(database: Database, onFlush?: (n: number) => void): Batcher<Ruling, boolean> {
   const lane = database.lane('rule');
   return batcher<Ruling, boolean>({
-    lingerMs: 3,
+    lingerMs: 8,
     ...(onFlush && { onFlush }),
     async run(rulings) {
       // In one order for everybody: two workers with the same rows then wait for each other, and do not deadlock.
@@ -136,10 +136,7 @@ export function ruling(database: Database, onFlush?: (n: number) => void): Batch
       const { rows } = await lane.query<{ id: string }>({
         name: 'rule',
         text: RULE,
-        values: [
-          JSON.stringify(sorted.map(rulingRow)),
-          JSON.stringify(rulings.flatMap(({ copies }) => copies.map(toRow))),
-        ],
+        values: [JSON.stringify(sorted.map(rulingRow)), sorted.map(({ id }) => id)],
       });
       const moved = new Set(rows.map(({ id }) => id));
       return rulings.map(({ id }) => moved.has(id));
@@ -163,5 +160,6 @@ function rulingRow(one: Ruling): object {
     status_reason: one.statusReason,
     dsn_owed: one.dsnOwed,
     metadata: one.metadata,
+    copies: one.copies.length === 0 ? undefined : one.copies.map(toRow),
   };
 }

@@ -1,6 +1,14 @@
 import pg from 'pg';
 
 /**
+ * A lane's few statements look up rows by key, a batch at a time. Their plans are kept for the life of the
+ * connection, and one made while the tables were small would read `messages` from end to end for every batch
+ * for as long as autovacuum has not looked again. So the planner is told what is always right here.
+ */
+const BY_KEY =
+  'set enable_seqscan = off; set enable_mergejoin = off; set plan_cache_mode = force_generic_plan';
+
+/**
  * One kept connection for one kind of statement. It connects when first used and again after it broke;
  * the statement under way when it broke is rejected, because nobody can know whether it was committed.
  */
@@ -28,6 +36,7 @@ export function openLane(options: { url: string; name: string; onError: (err: un
     });
     fresh.on('end', forget);
     await fresh.connect();
+    await fresh.query(BY_KEY);
     return fresh;
   }
 
