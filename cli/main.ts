@@ -37,7 +37,8 @@ export async function run(argv: string[]): Promise<number> {
   }
 }
 
-async function build(first: string | undefined, json: boolean): Promise<Command> {
+/** The whole command line, or only what the `first` word of it needs. */
+export async function build(first: string | undefined, json: boolean): Promise<Command> {
   const program = new Command('postern')
     .description('A mail gateway with a policy engine: programs send, people keep the say.')
     .version(VERSION, '-V, --version')

@@ -33,7 +33,7 @@ export function addMailboxCommands(program: Command): void {
   command(mailbox, 'add <address>', 'make a mailbox')
     .option('--mode <mode>', `oversight mode: ${MODES.join(', ')}`, 'gated_send')
     .option('--name <text>', 'name people see beside the address')
-    .option('--oversight-address <address>', 'where copies and notices go')
+    .option('--oversight-address <address>', 'where copies go in monitored')
     .option('--route <name>', 'route its outgoing mail takes')
     .option('--gate-timing <word>', 'gate_first or schedule_first', 'gate_first')
     .option('--hold-expiry-hours <hours>', 'after how long held mail expires', '168')
@@ -87,7 +87,7 @@ async function list(options: Common): Promise<void> {
     const all = await listMailboxes(database.pool);
     say(options, { mailboxes: all.map(shown) }, () =>
       table(
-        ['address', 'mode', 'copies and notices to', 'route', 'active', 'id'],
+        ['address', 'mode', 'copies to', 'route', 'active', 'id'],
         all.map((one) => [
           one.address,
           one.oversightMode,
