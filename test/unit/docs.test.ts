@@ -35,7 +35,13 @@ describe.each(DOCS)('%s', (path) => {
     const settings = leaves()
       .filter(({ schema }) => fitsEnv(schema))
       .map(({ path }) => nameOf(path));
-    const known = [...settings, 'POSTERN_CONFIG', 'POSTERN_URL', 'POSTERN_API_KEY'];
+    const known = [
+      ...settings,
+      'POSTERN_CONFIG',
+      'POSTERN_URL',
+      'POSTERN_API_KEY',
+      'POSTERN_TEST_REQUIRE_ALL',
+    ];
     const named = [...markdown.matchAll(/\bPOSTERN_[A-Z_]*[A-Z]/g)].map(([name]) => name);
     expect(
       named.filter((name) => ![name, name.replace(/_FILE$/, '')].some((one) => known.includes(one))),
