@@ -5,6 +5,7 @@ import pg from 'pg';
 
 const FOLDER = fileURLToPath(new URL('./migrations', import.meta.url));
 const TABLE = 'schema_migrations';
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 export class NewerSchema extends Error {}
 
@@ -23,10 +24,9 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
     migrationsTable: TABLE,
     checkOrder: true,
     singleTransaction: true,
-    advisoryLockWait: true,
-    log: () => {},
-    logger: { debug() {}, info() {}, warn() {}, error() {} },
-  } as Parameters<typeof runner>[0]);
+    advisoryLockMode: 'wait',
+    logger: SILENT,
+  });
   return ran.map(({ name }) => name);
 }
 

@@ -18,8 +18,20 @@ export async function freshDatabase({ empty = false }: { empty?: boolean } = {})
   await run(server, `create database ${name} template ${empty ? 'template1' : TEMPLATE}`);
   return {
     url: databaseUrl(server, name),
-    drop: () => run(server, `drop database if exists ${name} with (force)`),
+    drop: () => drop(server, name),
   };
+}
+
+/** A worker of autovacuum in the database is not ours to end; it is done in a moment. */
+async function drop(server: string, name: string): Promise<void> {
+  for (let patience = 50; ; patience -= 1) {
+    try {
+      return await run(server, `drop database if exists ${name} with (force)`);
+    } catch (err) {
+      if (patience === 0 || !(err instanceof pg.DatabaseError) || err.code !== '42501') throw err;
+      await new Promise((go) => setTimeout(go, 100));
+    }
+  }
 }
 
 async function run(url: string, statement: string): Promise<void> {

@@ -243,12 +243,21 @@ describe('M-11 no header makes the reader slow', () => {
     'X-Postern-Tags',
   ];
 
-  test.each(PROBES)('%j over 250 kB in every field', (probe) => {
+  // Four times the bytes may cost some four times the work; what looks at pairs would take sixteen times as long.
+  test.each(PROBES)('%j in every field costs no more than its length', (probe) => {
     for (const name of FIELDS) {
-      const raw = Buffer.from(`${name}: ${probe.repeat(Math.floor(250_000 / probe.length))}\r\n\r\n`);
-      const start = performance.now();
-      readFacts(raw, { hostname: 'mx.ours.example' });
-      expect(performance.now() - start, name).toBeLessThan(100);
+      const [short, long] = [60_000, 240_000].map((bytes) => fastest(name, probe, bytes)) as [number, number];
+      expect(long, `${name}: ${short} ms, then ${long} ms`).toBeLessThan(10 * Math.max(short, 1));
     }
   });
+
+  function fastest(name: string, probe: string, bytes: number): number {
+    const raw = Buffer.from(`${name}: ${probe.repeat(Math.floor(bytes / probe.length))}\r\n\r\n`);
+    const times = Array.from({ length: 4 }, () => {
+      const start = performance.now();
+      readFacts(raw, { hostname: 'mx.ours.example' });
+      return performance.now() - start;
+    });
+    return Math.min(...times);
+  }
 });
