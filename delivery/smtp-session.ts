@@ -80,7 +80,7 @@ export class Session {
 
   /** Asks once more what the next hop can do: what was said before TLS counts for nothing (RFC 3207 §4.2). */
   async hello(hostname: string): Promise<RawReply | null> {
-    const reply = await this.#ask(`EHLO ${hostname}\r\n`, this.#timeouts.command);
+    const reply = await this.#askAlone(`EHLO ${hostname}\r\n`, this.#timeouts.command);
     if (reply !== null && reply.code >= 200 && reply.code < 300) this.extensions = extensionsOf(reply.raw);
     return reply;
   }
@@ -180,7 +180,7 @@ export class Session {
   /** RFC 5321 §4.1.1.10, without waiting for long. */
   async quit(): Promise<void> {
     this.#onEnd = () => {};
-    if (this.alive) await this.#ask('QUIT\r\n', this.#timeouts.quit);
+    if (this.alive) await this.#askAlone('QUIT\r\n', this.#timeouts.quit);
     this.#break('closed');
   }
 
@@ -192,6 +192,14 @@ export class Session {
   #ask(command: string, ms: number): Promise<RawReply | null> {
     if (this.alive) this.#socket.write(command);
     return this.#reply(ms);
+  }
+
+  /** With a timer of its own: the pool looks at the clock only for sessions that it holds, not before and not after. */
+  async #askAlone(command: string, ms: number): Promise<RawReply | null> {
+    const timer = setTimeout(() => this.#break('the next hop did not answer in time'), ms);
+    const reply = await this.#ask(command, ms);
+    clearTimeout(timer);
+    return reply;
   }
 
   #writeAll(pieces: readonly Buffer[]): boolean {

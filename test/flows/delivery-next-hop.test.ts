@@ -110,6 +110,19 @@ test('a refused recipient does not cost the session', async () => {
   expect(hop.heard).toContain('RSET');
 });
 
+test('a next hop that falls silent at the last EHLO keeps nothing waiting', async () => {
+  await relayThrough({ ehlo: ['', { silence: true }, ''] });
+  expect(await afterOneAttempt(await send())).toMatchObject({ state: 'queued', statuses: ['deferred'] });
+  await delivery.reaches(await send(), 'relayed');
+});
+
+test('a next hop that never answers QUIT keeps no connection of ours', async () => {
+  await relayThrough({ quit: { silence: true } }, { messages_per_connection: 1 });
+  await delivery.reaches(await send(), 'relayed');
+  await delivery.reaches(await send(), 'relayed');
+  await delivery.until(async () => hop.open === 0, 3000);
+});
+
 test('a session that was closed while idle is no attempt lost', async () => {
   await relayThrough({ dot: [{ drop: true, say: '250 2.0.0 ok' }, '250 2.0.0 ok'] });
   await delivery.reaches(await send(), 'relayed');

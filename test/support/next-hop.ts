@@ -26,6 +26,9 @@ type Line = Answer | Answer[] | ((argument: string) => Answer);
 
 export interface Script {
   greeting?: Line;
+  /** Said instead of the usual reply to EHLO, where it is not `''`. */
+  ehlo?: Line;
+  quit?: Line;
   /** Keywords of the EHLO reply beside STARTTLS and AUTH. */
   extensions?: string[];
   starttls?: { key: string; cert: string; inject?: string };
@@ -190,7 +193,7 @@ class Visit {
       return this.#say(answer);
     }
     if (verb === 'RSET') return this.#say(this.#hop.answer('rset', '', ok));
-    if (verb === 'QUIT') return this.#say({ drop: true, say: '221 2.0.0 bye' });
+    if (verb === 'QUIT') return this.#say(this.#hop.answer('quit', '', { drop: true, say: '221 2.0.0 bye' }));
     this.#say('502 5.5.1 what?');
   }
 
@@ -208,6 +211,8 @@ class Visit {
       ...(starttls && !this.#secure ? ['STARTTLS'] : []),
       ...(login ? ['AUTH PLAIN LOGIN'] : []),
     ];
+    const said = this.#hop.answer('ehlo', '', '');
+    if (said !== '') return this.#say(said);
     this.#say(lines.map((line, i) => `250${i === lines.length - 1 ? ' ' : '-'}${line}`).join('\r\n'));
   }
 
