@@ -14,6 +14,7 @@ import { newId } from '../core/mail/id.ts';
 import { statusOf } from '../core/mail/next-hop.ts';
 import { isAsciiText } from '../core/mail/text.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
+import { isTheDatasFault } from '../core/store/batcher.ts';
 import {
   type Debt,
   type DebtRecipient,
@@ -53,8 +54,8 @@ export async function report(runtime: Runtime, id: string): Promise<void> {
   const { database, metrics, log, bells } = runtime;
   const debt = await readDebt(database.pool, id);
   if (debt === undefined) return;
-  const payment = paymentOf(debt, runtime.config);
-  if (!(await pay(database.pool, payment))) return;
+  const payment = await paid(runtime, debt);
+  if (payment === undefined) return;
   const dsn = payment.report?.message;
   metrics.dsn(dsn === undefined ? 'dropped' : debt.owed);
   if (payment.audit?.action === 'oversight.copy_failed') {
@@ -66,10 +67,33 @@ export async function report(runtime: Runtime, id: string): Promise<void> {
   if (dsn.direction === 'outbound') bells.ring('delivery', [dsn.id]);
 }
 
+/**
+ * The payment that was made, if it was made here. A report that cannot be composed or stored would fail again each
+ * time: the debt is then written off, in the audit and in the log, instead of being tried for ever.
+ */
+async function paid({ database, config, log }: Runtime, debt: Debt): Promise<Payment | undefined> {
+  let payment: Payment | undefined;
+  try {
+    payment = paymentOf(debt, config);
+    return (await pay(database.pool, payment)) ? payment : undefined;
+  } catch (err) {
+    if (payment !== undefined && !isTheDatasFault(err)) throw err;
+    log.error({ err, message: debt.id, kind: debt.owed }, 'the report to its sender cannot be made');
+    const why = 'the report could not be made';
+    const written = { ...baseOf(debt), report: null, audit: discarded(debt, why) };
+    return (await pay(database.pool, written)) ? written : undefined;
+  }
+}
+
+function baseOf(debt: Debt): Pick<Payment, 'id' | 'owed' | 'attempts' | 'reported'> {
+  const { id, owed, attempts } = debt;
+  const told = owed === 'failed' || owed === 'unknown' ? concernedBy(debt) : [];
+  return { id, owed, attempts, reported: told.map(({ n }) => n) };
+}
+
 function paymentOf(debt: Debt, config: Runtime['config']): Payment {
   const concerned = concernedBy(debt);
-  const reported = debt.owed === 'failed' || debt.owed === 'unknown' ? concerned.map(({ n }) => n) : [];
-  const base = { id: debt.id, owed: debt.owed, reported };
+  const base = baseOf(debt);
   const destination = destinationOf(debt);
   if (destination.to === 'nobody') {
     return { ...base, report: null, audit: discarded(debt, destination.why) };
@@ -98,7 +122,7 @@ function concernedBy({ owed, recipients }: Debt): DebtRecipient[] {
     case 'delayed':
       return recipients.filter(({ status }) => status === 'deferred' || status === 'pending');
     default:
-      return recipients;
+      return recipients.filter(({ status, reported }) => status !== 'relayed' && !reported);
   }
 }
 

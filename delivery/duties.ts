@@ -21,7 +21,15 @@ export class Duties {
   async perform(looks: readonly Look[]): Promise<void> {
     const doubts = looks.filter(({ state }) => state === 'in_doubt');
     if (doubts.length > 0) await this.#doubts(doubts);
-    for (const { id, dsnOwed } of looks) if (dsnOwed !== null) await report(this.#runtime, id);
+    for (const { id, dsnOwed } of looks) {
+      if (dsnOwed === null) continue;
+      await report(this.#runtime, id).catch((err: unknown) =>
+        this.#runtime.log.warn(
+          { err, message: id },
+          'a report could not be made now: the sweeper rings again',
+        ),
+      );
+    }
   }
 
   /** Ends the alarm when everything it was raised for is settled. */

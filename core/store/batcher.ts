@@ -114,8 +114,8 @@ async function patiently<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** SQLSTATE classes 22 and 23 blame the data, of one item or another. */
-function isTheDatasFault(err: unknown): boolean {
+/** SQLSTATE classes 22 and 23 blame the data: asked again, the database would say the same. */
+export function isTheDatasFault(err: unknown): boolean {
   return /^(22|23)/.test(sqlstate(err));
 }
 

@@ -14,7 +14,7 @@ export async function remindLater(db: Db, ids: string[], seconds: number): Promi
 
 /**
  * Ends messages in doubt that nobody settled in time: failed, with a report that says that their fate is
- * unknown. Returns the ids it ended.
+ * unknown. Whoever was still to be tried beside those in doubt has had as much time. Returns the ids it ended.
  */
 export async function abandonDoubt(db: Db, ids: string[], reason: string): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>({
@@ -28,7 +28,7 @@ export async function abandonDoubt(db: Db, ids: string[], reason: string): Promi
         returning m.id, m.mailbox_id),
       fared as (
         update recipients r set status = 'failed', settled_at = now(), reply_text = coalesce(r.reply_text, $2)
-          from ended where r.message_id = ended.id and r.status = 'in_doubt'),
+          from ended where r.message_id = ended.id and r.status in ('in_doubt', 'deferred', 'pending')),
       audited as (
         insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name,
           from_state, to_state, metadata)

@@ -21,6 +21,8 @@ export interface Debt {
   localAddress: string | null;
   internetMessageId: string | null;
   createdAt: Date;
+  /** How many attempts had begun: what is said here is true of the message after that many. */
+  attempts: number;
   statusReason: string | null;
   /** What the reviewer gave as reason. */
   rejectReason: string | null;
@@ -48,7 +50,7 @@ export async function readDebt(db: Db, id: string): Promise<Debt | undefined> {
     text: `select m.id, m.dsn_owed as owed, m.kind, m.source, m.state, m.mailbox_id as "mailboxId",
         b.address as "mailboxAddress", m.reverse_path as "reversePath", l.id as "localId",
         l.address as "localAddress", m.internet_message_id as "internetMessageId", m.created_at as "createdAt",
-        m.status_reason as "statusReason",
+        m.attempts, m.status_reason as "statusReason",
         (select a.reason from approvals a where a.message_id = m.id and a.decision = 'reject'
           order by a.decided_at desc limit 1) as "rejectReason",
         (select json_agg(json_build_object('n', r.n, 'address', r.address, 'status', r.status, 'code', r.reply_code,
@@ -70,6 +72,8 @@ export async function readDebt(db: Db, id: string): Promise<Debt | undefined> {
 export interface Payment {
   id: string;
   owed: DsnOwed;
+  /** Those of the debt that was read: what is owed after another attempt is another debt. */
+  attempts: number;
   /** Places of the recipients the report speaks of as failed. */
   reported: number[];
   report: { content: NewContent; message: NewMessage } | null;
@@ -79,9 +83,11 @@ export interface Payment {
 const PAY = `with taken as (
     update messages m
        set dsn_owed = null,
-           wake_at = case when m.state = 'queued' then greatest(coalesce(m.next_attempt_at, m.wake_at), now())
-                          when m.state = 'in_doubt' then m.wake_at end
-     where m.id = $1 and m.dsn_owed = $2
+           -- Only an end owes nothing more: whatever lives keeps a wake-up.
+           wake_at = case when m.state in ('failed', 'rejected', 'expired', 'relayed', 'cancelled') then null
+                          when m.state = 'queued' then greatest(coalesce(m.next_attempt_at, m.wake_at), now())
+                          else m.wake_at end
+     where m.id = $1 and m.dsn_owed = $2 and m.attempts = $9
     returning m.id, m.mailbox_id),
   told as (
     update recipients r set reported = true from taken where r.message_id = taken.id and r.n = any($3::int[])),
@@ -95,7 +101,8 @@ const PAY = `with taken as (
   select id from taken`;
 
 /** Pays a debt: of several who try, one does. True: it was this one, and report, mark and audit stand together. */
-export async function pay(db: Db, { id, owed, reported, report, audit }: Payment): Promise<boolean> {
+export async function pay(db: Db, payment: Payment): Promise<boolean> {
+  const { id, owed, attempts, reported, report, audit } = payment;
   const [index, bytes] = packContents(report === null ? [] : [report.content]);
   const messages = report === null ? [] : [toRow(report.message)];
   const { rowCount } = await db.query({
@@ -110,6 +117,7 @@ export async function pay(db: Db, { id, owed, reported, report, audit }: Payment
       JSON.stringify(messages),
       audit?.action ?? null,
       JSON.stringify(audit?.metadata ?? {}),
+      attempts,
     ],
   });
   return rowCount === 1;

@@ -31,6 +31,10 @@ export interface Outcome {
   captureId: string | null;
 }
 
+/** What was owed before this attempt and not paid yet is still owed while the message lives. */
+const OWED = `(case when i.to_state not in ('queued', 'in_doubt') then i.dsn_owed
+  else coalesce(nullif(m.dsn_owed, 'delayed'), i.dsn_owed, m.dsn_owed) end)`;
+
 // The ids also come as an array, which an index can be asked for whatever the planner thinks of the table's size.
 // What was moved carries its input along: joining the two again would cost a comparison for each pair.
 const SETTLE = `with input as (
@@ -40,9 +44,9 @@ const SETTLE = `with input as (
   moved as (
     update messages m
        set state = i.to_state, changed_at = now(), next_attempt_at = case when i.to_state = 'queued' then i.wake_at end,
-           wake_at = case when i.dsn_owed is not null then least(i.wake_at, now() + interval '5 seconds')
+           wake_at = case when ${OWED} is not null then least(i.wake_at, now() + interval '5 seconds')
                           else i.wake_at end,
-           dsn_owed = i.dsn_owed, delay_reported = m.delay_reported or coalesce(i.dsn_owed = 'delayed', false),
+           dsn_owed = ${OWED}, delay_reported = m.delay_reported or coalesce(i.dsn_owed = 'delayed', false),
            status_reason = case when i.to_state = 'relayed' then null else i.reply end
       from input i
      where m.id = any($2::text[]) and m.id = i.id and m.state = 'relaying' and m.lease_owner = i.worker and m.lease_epoch = i.epoch
