@@ -21,6 +21,9 @@ export function budget(limit: number): Budget {
   };
 }
 
+/** So many pieces are made one: a client that sends byte by byte would make each cost a hundred. */
+const PIECES = 1024;
+
 /**
  * One message as it arrives. Once it is refused (too large, no memory) the rest is let pass and forgotten:
  * the reply has to wait for the final dot (RFC 5321 §4.1.1.4).
@@ -30,6 +33,8 @@ export class Collector {
   readonly #budget: Budget;
   readonly #deadline: number;
   #chunks: Buffer[] = [];
+  /** Pieces that came since some were last made one. */
+  #loose = 0;
   #size = 0;
   #refusal: Reply | undefined;
 
@@ -51,8 +56,15 @@ export class Collector {
     else {
       this.#chunks.push(chunk);
       this.#size += chunk.length;
+      this.#loose += 1;
+      if (this.#loose === PIECES) this.#join();
     }
     return true;
+  }
+
+  #join(): void {
+    this.#chunks.push(Buffer.concat(this.#chunks.splice(-PIECES)));
+    this.#loose = 0;
   }
 
   /** The whole message, or why there is none. */

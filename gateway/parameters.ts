@@ -15,7 +15,9 @@ export interface MailLine {
 
 export type Parsed<T> = ({ ok: true } & T) | { ok: false; reply: Reply };
 
-const LINE = /^(MAIL FROM|RCPT TO):[ ]?(<.*?>|[^ <>]+)(?: +(.*?))? *$/i;
+// What follows the path begins with something to see and goes on to the end, so that there is one way only to
+// match a run of blanks: with several, a line of nothing but blanks would take a second to refuse.
+const LINE = /^(MAIL FROM|RCPT TO):[ ]?(<.*?>|[^ <>]+)(?: +(\S.*)?)?$/is;
 const KEYWORD = /^[A-Za-z0-9][A-Za-z0-9-]*$/;
 const VALUE = /^[\x21-\x3c\x3e-\x7e]+$/;
 
@@ -86,7 +88,9 @@ export function parseRcpt(
 function readParameters(text: string | undefined): Map<string, string | undefined> | undefined {
   const found = new Map<string, string | undefined>();
   if (text === undefined || text === '') return found;
-  for (const word of text.split(/ +/)) {
+  const words = text.split(/ +/);
+  if (words.at(-1) === '') words.pop(); // blanks at the end
+  for (const word of words) {
     const equals = word.indexOf('=');
     const name = (equals === -1 ? word : word.slice(0, equals)).toUpperCase();
     const value = equals === -1 ? undefined : word.slice(equals + 1);

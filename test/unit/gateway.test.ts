@@ -1,4 +1,6 @@
 /** The parts of the gateway that need no socket and no store. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { clientGroup } from '../../gateway/client-group.ts';
 import { budget, Collector } from '../../gateway/collector.ts';
@@ -98,6 +100,9 @@ describe('MAIL and RCPT', () => {
       `MAIL FROM:<${'a> '.repeat(4000)}`,
       `MAIL FROM:<a@b>${' '.repeat(12_000)}x`,
       `MAIL FROM:<a@b> ${'a= '.repeat(4000)}`,
+      // a line separator is no character to a regular expression's dot
+      `MAIL FROM:<>${' '.repeat(1500)}\u2028`,
+      `MAIL FROM:<${'> '.repeat(700)}\u2029`,
     ])
       parseMail(line, rules);
     expect(performance.now() - began).toBeLessThan(100);
@@ -200,6 +205,15 @@ test('C-12: sessions are counted in and out', () => {
   expect(enter('192.0.2.1')).toBeTypeOf('function');
 });
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+function heapAfterGc(): number {
+  collectGarbage();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
 describe('a message that arrives', () => {
   const options = { maxBytes: 10, seconds: 60 };
   test('is whole at its end, and gives its memory back', () => {
@@ -226,6 +240,16 @@ describe('a message that arrives', () => {
     const poor = new Collector({ ...options, budget: budget(5) });
     poor.push(Buffer.from('123456'));
     expect(poor.finish()).toMatchObject({ ok: false, reply: { code: 452 } });
+  });
+  test('takes about the memory of its bytes, also when they come one by one', () => {
+    const bytes = 400_000;
+    const collector = new Collector({ maxBytes: bytes, seconds: 60, budget: budget(bytes) });
+    const before = heapAfterGc();
+    for (let i = 0; i < bytes; i++) collector.push(Buffer.from([i % 251]));
+    expect(heapAfterGc() - before).toBeLessThan(10 * bytes);
+    const whole = collector.finish();
+    if (!whole.ok) throw new Error('refused');
+    expect(whole.raw.equals(Buffer.from(Array.from({ length: bytes }, (_, i) => i % 251)))).toBe(true);
   });
 });
 
