@@ -250,9 +250,14 @@ export class Connection extends SMTPConnection implements Wire {
   override send(code: number, data?: string | string[] | null): void {
     if (code === 220) this.say({ code, enhanced: '2.0.0', text: 'Ready to start TLS' });
     else if (code === 235) this.say({ code, enhanced: '2.7.0', text: 'Authentication successful' });
-    else if (code === 501) this.say(this.guest.loginBroke());
+    else if (code === 501) return this.#broken(this.guest.loginBroke());
     else this.#write(`${code} ${String(data ?? '')}\r\n`);
     if (code === 421) this.close();
+  }
+
+  #broken(reply: Reply): void {
+    this.say(reply);
+    if (reply.code === 421) this.close();
   }
 
   override _onTimeout(): void {

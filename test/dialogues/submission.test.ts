@@ -242,6 +242,12 @@ describe('logging in', () => {
       `${AFTER_TLS}\n C64: agent a\n S: 535\n C64: agent b\n S: 535\n C64: agent c\n S: 421 4.7.0\n S: closed`,
     ).then(() => {}));
 
+  test('U-01: so does the third exchange that breaks off, and nothing is heard after it', () =>
+    dialogue(
+      port,
+      `${AFTER_TLS}\n C: AUTH PLAIN eA==\n S: 501\n C: AUTH LOGIN\n S: 334\n C: *\n S: 501\n C: AUTH PLAIN eA==\n S: 421 4.7.0\n S: closed`,
+    ).then(() => {}));
+
   test('a login revoked in the middle of a session sends no more', async () => {
     const id = await gateway.login('leaver', await gateway.mailbox('leaver@ours.example'));
     const client = LOGIN.replace('agent', 'leaver');
