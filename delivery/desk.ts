@@ -18,6 +18,7 @@ import type { Closures } from './closures.ts';
 import type { Duties } from './duties.ts';
 import type { Finisher } from './finish.ts';
 import type { Lease } from './lease.ts';
+import { countedFrom } from './retry.ts';
 import type { Way } from './way.ts';
 
 export interface DeskOptions {
@@ -155,18 +156,21 @@ export class Desk {
   async #wait(way: Way | undefined, name: string, looks: Look[]): Promise<void> {
     const { runtime, closures } = this.#options;
     const { give_up_after_hours, delay_notice_after_hours } = runtime.config.delivery;
-    const ids = looks.map(({ id }) => id);
-    if (way !== undefined && (await closures.mayProbe(way))) way.probe(ids.shift()!);
+    const [first] = looks;
+    if (way !== undefined && (await closures.mayProbe(way))) {
+      way.probe(first!.id);
+      looks = looks.slice(1);
+    }
     if (way === undefined) this.#unknown(name);
     // A pause is about a setting of ours and uses up nobody's time; a next hop that is gone does.
     const late =
-      way === undefined || way.paused !== undefined ? [] : this.#late(looks, ids, give_up_after_hours);
+      way === undefined || way.paused !== undefined ? [] : this.#late(way, looks, give_up_after_hours);
     if (late.length > 0) {
       const ended = await giveUp(runtime.database.pool, late, 'the next hop could not be reached in time');
       runtime.bells.ring('delivery', ended);
     }
     const seconds = way === undefined ? 300 : closures.sleepSeconds(way);
-    const sleeping = ids.filter((id) => !late.includes(id));
+    const sleeping = looks.map(({ id }) => id).filter((id) => !late.includes(id));
     const owed = await postpone(runtime.database.pool, sleeping, {
       seconds,
       delayHours: delay_notice_after_hours,
@@ -174,11 +178,10 @@ export class Desk {
     if (owed.length > 0) runtime.bells.ring('delivery', owed);
   }
 
-  #late(looks: Look[], ids: string[], hours: number): string[] {
+  #late({ name }: Way, looks: Look[], hours: number): string[] {
     const end = Date.now() - hours * HOUR;
-    return looks
-      .filter(({ id, createdAt }) => createdAt.getTime() < end && ids.includes(id))
-      .map(({ id }) => id);
+    const pause = this.#options.closures.lastPause(name);
+    return looks.filter(({ queuedAt }) => countedFrom(queuedAt, pause).getTime() < end).map(({ id }) => id);
   }
 
   #unknown(name: string): void {

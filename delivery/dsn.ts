@@ -134,7 +134,7 @@ function compose(
 ) {
   const id = newId();
   const now = new Date();
-  const until = new Date(debt.createdAt.getTime() + delivery.give_up_after_hours * 3_600_000);
+  const until = new Date(debt.queuedAt.getTime() + delivery.give_up_after_hours * 3_600_000);
   const bytes = composeDsn({
     kind: debt.owed,
     reportingMta: hostname,

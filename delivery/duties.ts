@@ -5,6 +5,7 @@ import { abandonDoubt, remindLater, stillInDoubt } from '../core/store/doubts.ts
 import type { Look } from '../core/store/routes.ts';
 import { settleDoubt } from '../core/store/withdrawing.ts';
 import { report } from './dsn.ts';
+import { nextAttempt } from './retry.ts';
 
 const HOUR = 3_600_000;
 const REMIND_SECONDS = 4 * 3600;
@@ -43,17 +44,12 @@ export class Duties {
   /** Nothing in doubt is sent again unless the operator chose so. */
   async #doubts(looks: Look[]): Promise<void> {
     if (this.#runtime.config.delivery.in_doubt === 'retry') return this.#tryAgain(looks);
-    const { database, log, metrics, bells, config } = this.#runtime;
+    const { database, log, metrics, config } = this.#runtime;
     const hours = config.delivery.give_up_after_hours;
     const end = Date.now() - hours * HOUR;
     const late = looks.filter(({ changedAt }) => changedAt.getTime() < end).map(({ id }) => id);
     const waiting = looks.map(({ id }) => id).filter((id) => !late.includes(id));
-    if (late.length > 0) {
-      bells.ring(
-        'delivery',
-        await abandonDoubt(database.pool, late, 'it is not known whether it was delivered'),
-      );
-    }
+    if (late.length > 0) await this.#abandon(late);
     if (waiting.length === 0) return;
     const still = await remindLater(database.pool, waiting, REMIND_SECONDS);
     if (still === 0) return;
@@ -65,12 +61,29 @@ export class Duties {
     );
   }
 
+  /** Once at once; then ever more slowly, because each time may be one more copy; undefined when its time is over. */
+  #again({ queuedAt: since, attempts }: Look): Date | undefined {
+    const { retry, give_up_after_hours: giveUpAfterHours } = this.#runtime.config.delivery;
+    const now = new Date();
+    const due = nextAttempt({ since, now, attempt: attempts - 1, giveUpAfterHours }, retry, Math.random());
+    return due !== undefined && attempts <= 1 ? now : due;
+  }
+
+  async #abandon(ids: string[]): Promise<void> {
+    const { database, bells } = this.#runtime;
+    const ended = await abandonDoubt(database.pool, ids, 'it is not known whether it was delivered');
+    bells.ring('delivery', ended);
+  }
+
   async #tryAgain(looks: Look[]): Promise<void> {
     const { database, bells } = this.#runtime;
     const reason = 'delivery.in_doubt is retry';
-    for (const { id } of looks) {
-      const settled = await settleDoubt(database, id, 'retry', system('delivery'), reason);
-      if (settled?.state === 'queued') bells.ring('delivery', [id]);
+    for (const look of looks) {
+      const { id } = look;
+      const again = this.#again(look);
+      if (again === undefined) await this.#abandon([id]);
+      else await settleDoubt(database, id, 'retry', system('delivery'), reason, again);
+      if (again !== undefined && again.getTime() <= Date.now()) bells.ring('delivery', [id]);
     }
   }
 }

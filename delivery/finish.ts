@@ -29,7 +29,7 @@ export class Finisher {
     const { report } = attempt;
     await this.#heed(way, attempt);
     const now = new Date();
-    const since = countedFrom(claim.createdAt, this.#closures.lastPause(way.name));
+    const since = countedFrom(claim.queuedAt, this.#closures.lastPause(way.name));
     const outcome = outcomeOf(claim, report, way.name, this.#patience, { now, since, random: Math.random() });
     this.#log(outcome, claim, ms);
     const written = await this.#settler.settle(outcome);

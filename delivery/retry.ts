@@ -37,8 +37,8 @@ export function isDelayed(since: Date, now: Date, delayNoticeAfterHours: number)
  * From when a message's time is counted: a pause of its route does not count, since it says nothing about the
  * message and everything about a setting of ours.
  */
-export function countedFrom(createdAt: Date, pause: { from: Date; to: Date } | undefined): Date {
-  if (pause === undefined) return createdAt;
-  const paused = pause.to.getTime() - Math.max(pause.from.getTime(), createdAt.getTime());
-  return new Date(createdAt.getTime() + Math.max(0, paused));
+export function countedFrom(queuedAt: Date, pause: { from: Date; to: Date } | undefined): Date {
+  if (pause === undefined) return queuedAt;
+  const paused = pause.to.getTime() - Math.max(pause.from.getTime(), queuedAt.getTime());
+  return new Date(queuedAt.getTime() + Math.max(0, paused));
 }

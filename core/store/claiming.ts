@@ -30,6 +30,8 @@ export interface Claim {
   digest: string;
   effectiveMode: Mode | null;
   createdAt: Date;
+  /** When it was let go: from here its time is counted. */
+  queuedAt: Date;
   delayReported: boolean;
 }
 
@@ -73,7 +75,7 @@ function claimsFrom(rows: string): string {
          mailbox_id as "mailboxId", mailbox_route as route, reverse_path as "reversePath",
          forward_paths as "forwardPaths", smtputf8, body_8bit as "body8bit", content_id as "contentId", size,
          encode(digest, 'hex') as digest, effective_mode as "effectiveMode", created_at as "createdAt",
-         delay_reported as "delayReported",
+         coalesce(queued_at, created_at) as "queuedAt", delay_reported as "delayReported",
          (select json_agg(json_build_object('n', r.n, 'address', r.address, 'status', r.status) order by r.n)
             from recipients r where r.message_id = ${rows}.id) as everyone
     from ${rows}`;

@@ -21,6 +21,7 @@ export interface Debt {
   localAddress: string | null;
   internetMessageId: string | null;
   createdAt: Date;
+  queuedAt: Date;
   /** How many attempts had begun: what is said here is true of the message after that many. */
   attempts: number;
   statusReason: string | null;
@@ -50,6 +51,7 @@ export async function readDebt(db: Db, id: string): Promise<Debt | undefined> {
     text: `select m.id, m.dsn_owed as owed, m.kind, m.source, m.state, m.mailbox_id as "mailboxId",
         b.address as "mailboxAddress", m.reverse_path as "reversePath", l.id as "localId",
         l.address as "localAddress", m.internet_message_id as "internetMessageId", m.created_at as "createdAt",
+        coalesce(m.queued_at, m.created_at) as "queuedAt",
         m.attempts, m.status_reason as "statusReason",
         (select a.reason from approvals a where a.message_id = m.id and a.decision = 'reject'
           order by a.decided_at desc limit 1) as "rejectReason",

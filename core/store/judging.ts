@@ -99,6 +99,7 @@ const RULE = `with input as (
     update messages m
        set state = i.to_state, effective_mode = i.mode, released_by = i.released_by,
            status_reason = i.status_reason, dsn_owed = i.dsn_owed, changed_at = now(),
+           queued_at = case when i.to_state = 'queued' then now() end,
            wake_at = case when i.keep_wake then m.wake_at else i.wake_at end
       from input i
      where m.id = any($2::text[]) and m.id = i.id and m.state = i.from_state

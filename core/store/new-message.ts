@@ -95,11 +95,13 @@ export function insertMessages(input: string, prefix = 'new'): string {
   ${prefix}_messages as (
     insert into messages (id, kind, direction, source, state, mailbox_id, composer_id, about_id, reverse_path,
       forward_paths, smtputf8, body_8bit, content_id, size, digest, internet_message_id, subject, facts, tags, agent,
-      requested_mode, effective_mode, released_by, send_at, gate_timing, wake_at)
+      requested_mode, effective_mode, released_by, send_at, gate_timing, queued_at,
+      wake_at)
     select id, kind, direction, source, state, mailbox_id, composer_id, about_id, reverse_path,
       forward_paths, smtputf8, body_8bit, content_id, size, decode(digest, 'hex'), internet_message_id, subject,
       facts, tags, agent, requested_mode, effective_mode, case when source = 'postern' then 'postern' end,
-      send_at, gate_timing, case when state <> 'available' then now() + ${UNATTENDED} end
+      send_at, gate_timing, case when state = 'queued' then now() end,
+      case when state <> 'available' then now() + ${UNATTENDED} end
       from ${input}
     returning id),
   ${prefix}_recipients as (

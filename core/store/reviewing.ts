@@ -29,6 +29,7 @@ const DECIDE = `with moved as (
            released_by = case when $3 = 'approve' then 'approval' end,
            dsn_owed = case when $3 = 'reject' and ${OWES_DSN} then 'rejected' end,
            status_reason = $8::text, changed_at = now(), next_attempt_at = null,
+           queued_at = case when $3 = 'approve' then now() end,
            wake_at = case
              when $3 = 'approve' and m.direction = 'inbound' then null
              when $3 = 'approve' and m.send_at > now() then m.send_at

@@ -63,16 +63,18 @@ export interface Look {
   /** Queued, and its next attempt is not later than now. */
   due: boolean;
   dsnOwed: 'failed' | 'delayed' | 'rejected' | 'expired' | 'unknown' | null;
-  createdAt: Date;
+  /** When it was let go: from here its time is counted. */
+  queuedAt: Date;
   changedAt: Date;
+  attempts: number;
 }
 
 /** The rows among `ids` that delivery may have to do with. */
 export async function lookAt(db: Db, ids: string[]): Promise<Look[]> {
   const { rows } = await db.query<Look>({
     name: 'look-at',
-    text: `select m.id, m.state, m.kind, b.route, m.dsn_owed as "dsnOwed", m.created_at as "createdAt",
-                  m.changed_at as "changedAt",
+    text: `select m.id, m.state, m.kind, b.route, m.dsn_owed as "dsnOwed", coalesce(m.queued_at, m.created_at) as "queuedAt",
+                  m.changed_at as "changedAt", m.attempts,
                   m.state = 'queued' and (m.next_attempt_at is null
                     or m.next_attempt_at <= now() + interval '100 milliseconds') as due
              from messages m join mailboxes b on b.id = m.mailbox_id
@@ -106,7 +108,7 @@ export async function postpone(
 }
 
 const DELAYED = `($3 > 0 and not m.delay_reported and m.dsn_owed is null and m.kind = 'mail'
-  and m.source in ('submission', 'trusted') and m.created_at < now() - make_interval(hours => $3))`;
+  and m.source in ('submission', 'trusted') and coalesce(m.queued_at, m.created_at) < now() - make_interval(hours => $3))`;
 
 /**
  * Ends queued mail whose time ran out while its route could not be used. Returns the ids it ended; their

@@ -47,10 +47,12 @@ const SETTLE_DOUBT = `with doubted as (select id from messages where id = $1 and
      group by doubted.id),
   moved as (
     update messages m
-       set state = fares.state, changed_at = now(), next_attempt_at = null, status_reason = $3::text,
+       set state = fares.state, changed_at = now(), next_attempt_at = $8::timestamptz, status_reason = $3::text,
+           -- a person's word gives it its whole time again
+           queued_at = case when $8::timestamptz is null then now() else m.queued_at end,
            dsn_owed = case when fares.state = 'failed' and m.kind = 'mail' and m.source in ('submission', 'trusted')
                            then 'failed' end,
-           wake_at = case when fares.state <> 'relayed' then now() + ${UNATTENDED} end
+           wake_at = case when fares.state <> 'relayed' then coalesce($8::timestamptz, now() + ${UNATTENDED}) end
       from fares where m.id = fares.id
     returning m.id, m.mailbox_id, m.state, m.dsn_owed),
   fared as (
@@ -65,8 +67,8 @@ const SETTLE_DOUBT = `with doubted as (select id from messages where id = $1 and
 
 /**
  * A person's word on the recipients in doubt: try them again (`retry`), or take them as reached (`sent`) or
- * failed. The message then stands as all its recipients do: still to try, failed, or relayed. Returns the
- * state reached, or undefined when it was not in doubt.
+ * failed. The message then stands as all its recipients do: still to try, failed, or relayed. `again` is for a
+ * retry that nobody asked for: when it is due. Returns the state reached, or undefined when it was not in doubt.
  */
 export async function settleDoubt(
   database: Database,
@@ -74,9 +76,10 @@ export async function settleDoubt(
   outcome: 'retry' | 'sent' | 'failed',
   actor: Actor,
   reason: string | null,
+  again: Date | null = null,
 ): Promise<{ state: State; dsnOwed: boolean } | undefined> {
   const status = { retry: 'pending', sent: 'relayed', failed: 'failed' }[outcome];
-  const values = [messageId, status, reason, actor.type, actor.id, actor.name, outcome];
+  const values = [messageId, status, reason, actor.type, actor.id, actor.name, outcome, again];
   return database.transaction(async (db) => {
     await lockMessages(db, [messageId]);
     const { rows } = await db.query<{ state: State; dsnOwed: boolean }>({

@@ -134,7 +134,7 @@ test('Q-03: after four hours the sender hears once of the delay, after five days
   expect((waiting.wake_at as Date).getTime()).toBeGreaterThan(Date.now() + 20_000);
   await delivery.sweep();
   await delivery.until(async () => (await delivery.message(id)).attempts === 2);
-  await delivery.sql(`update messages set created_at = now() - interval '121 hours' where id = $1`, [id]);
+  await delivery.sql(`update messages set queued_at = now() - interval '121 hours' where id = $1`, [id]);
   await delivery.until(async () => (await delivery.message(id)).state === 'queued');
   await delivery.sweep();
   await settled(id);

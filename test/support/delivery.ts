@@ -106,10 +106,11 @@ export async function startTestDelivery(
       await accept.add(arrival);
       const { id } = arrival.messages[0]!;
       if (mail.hours !== undefined) {
-        await sql(`update messages set created_at = now() - make_interval(hours => $2) where id = $1`, [
-          id,
-          mail.hours,
-        ]);
+        await sql(
+          `update messages set created_at = now() - make_interval(hours => $2),
+           queued_at = now() - make_interval(hours => $2) where id = $1`,
+          [id, mail.hours],
+        );
       }
       return id;
     },

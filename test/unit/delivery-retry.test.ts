@@ -89,6 +89,7 @@ function claim(given: Partial<Claim> = {}): Claim {
     digest: '',
     effectiveMode: 'autonomous',
     createdAt: T0,
+    queuedAt: T0,
     delayReported: false,
     ...given,
   };

@@ -120,6 +120,8 @@ create table messages (
   gate_timing text check (gate_timing in ('gate_first', 'schedule_first')),
   status_reason text,
 
+  -- When it was let go: from here the time runs for which it is tried. It may have waited for days before.
+  queued_at timestamptz,
   attempts int not null default 0,
   next_attempt_at timestamptz,
   lease_owner ulid,
