@@ -27,7 +27,10 @@ export function addSendTestCommand(program: Command): void {
     .option('--subject <text>', 'subject', 'A test from postern')
     .option('--text <text>', 'text', 'If you can read this, mail gets through.')
     .option('--username <name>', 'login (default: that of the quickstart)')
-    .option('--password <password>', 'its password (POSTERN_TEST_PASSWORD)')
+    .option(
+      '--password <password>',
+      'its password (better: POSTERN_SEND_PASSWORD, which no list of processes shows)',
+    )
     .option('--host <host>', 'submission host (default: the configured one)')
     .option('--port <port>', 'submission port with STARTTLS (default: the configured one)')
     .option('--ca-file <file>', 'certificate to trust (default: the self-signed one of the data directory)')
@@ -38,7 +41,7 @@ async function sendTest(recipients: string[], options: SendOptions): Promise<voi
   const config = configOf(options);
   const known = readQuickstart(quickstartFile(config.data_dir));
   const username = options.username ?? known?.submission.username;
-  const password = options.password ?? process.env.POSTERN_TEST_PASSWORD ?? known?.submission.password;
+  const password = options.password ?? (process.env.POSTERN_SEND_PASSWORD || known?.submission.password);
   const from = options.from ?? known?.mailbox.address ?? username;
   if (username === undefined || password === undefined || from === undefined)
     throw misuse(

@@ -16,7 +16,13 @@ export interface EnvValue {
 }
 
 /** Not settings of the gateway: the place of the YAML file, and what the command line client uses. */
-const OTHERS = ['POSTERN_CONFIG', 'POSTERN_URL', 'POSTERN_API_KEY', 'POSTERN_MAILBOX_ID'];
+const OTHERS = [
+  'POSTERN_CONFIG',
+  'POSTERN_URL',
+  'POSTERN_API_KEY',
+  'POSTERN_MAILBOX_ID',
+  'POSTERN_SEND_PASSWORD',
+];
 
 export function readEnv(env: Env, faults: string[]): EnvValue[] {
   const known = new Map<string, Leaf>(

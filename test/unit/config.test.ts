@@ -74,7 +74,8 @@ describe('where a value comes from', () => {
   });
 
   test('variables of the client and of tests are not settings', () => {
-    const env = { POSTERN_URL: 'x', POSTERN_API_KEY: 'x', POSTERN_MAILBOX_ID: 'x', POSTERN_TEST_X: 'x' };
+    const client = ['URL', 'API_KEY', 'MAILBOX_ID', 'SEND_PASSWORD', 'TEST_X'];
+    const env = Object.fromEntries(client.map((name) => [`POSTERN_${name}`, 'x']));
     expect(faults('', env)).toEqual([]);
   });
 
