@@ -10,7 +10,8 @@ import { nameOf } from '../core/runtime/config-walk.ts';
 import { openDatabase } from '../core/store/database.ts';
 import { diagnose } from '../core/store/diagnosis.ts';
 import { pendingMigrations } from '../core/store/migrate.ts';
-import { reachable, urlOf } from './settings.ts';
+import type { Quickstart } from './quickstart-file.ts';
+import { reachable } from './settings.ts';
 import { databaseUrl } from './store.ts';
 
 export interface Finding {
@@ -29,9 +30,8 @@ const warning = (check: string, says: string): Finding => ({ check, state: 'warn
 const bad = (check: string, says: string): Finding => ({ check, state: 'bad', says });
 const off = (check: string, says: string): Finding => ({ check, state: 'off', says });
 
-/** Asks the process that listens on `http.port` of this configuration whether it is ready. */
-export async function checkRunning(config: Config): Promise<Finding> {
-  const url = urlOf(config);
+/** Asks the process at this address whether it is ready. */
+export async function checkRunning(url: string): Promise<Finding> {
   try {
     const response = await fetch(`${url}/healthz/ready`, { signal: AbortSignal.timeout(PATIENCE_MS) });
     if (response.ok) return good('running', `ready at ${url}`);
@@ -98,11 +98,15 @@ export async function checkQueue({ queue }: Config): Promise<Finding> {
   }
 }
 
-/** Each door: whether something speaks SMTP there. */
-export async function checkDoors({ submission, mx, trusted }: Config): Promise<Finding[]> {
+/** Each door: whether something speaks SMTP where a quickstart has put it, or the configuration does. */
+export async function checkDoors(
+  { submission, mx, trusted }: Config,
+  quickstart: Quickstart | undefined,
+): Promise<Finding[]> {
+  const { submission: at, mx: mxAt } = quickstart ?? { submission, mx };
   const doors: [boolean, string, string, number, string[]][] = [
-    [submission.enabled, 'submission', submission.host, submission.port, ['submission', 'port']],
-    [mx.enabled, 'mx', mx.host, mx.port, ['mx', 'port']],
+    [submission.enabled, 'submission', at.host, at.port, ['submission', 'port']],
+    [mx.enabled, 'mx', mxAt.host, mxAt.port, ['mx', 'port']],
     [trusted.enabled, 'trusted', trusted.host, trusted.port, ['trusted', 'port']],
   ];
   return Promise.all(

@@ -45,7 +45,7 @@ export function reachOf(options: Common, role: Role): Reach {
   const config = configOf(options);
   const file = quickstartFile(config.data_dir);
   const quickstart = readQuickstart(file);
-  const at = baseOf(url ?? quickstart?.api.url ?? urlOf(config));
+  const at = placeOf(options, config, quickstart);
   const own = quickstart !== undefined && baseOf(quickstart.api.url) === at;
   const found = key ?? (own ? keyFor(quickstart, role) : undefined);
   if (found === undefined)
@@ -57,6 +57,11 @@ export function reachOf(options: Common, role: Role): Reach {
       },
     );
   return { url: at, key: found };
+}
+
+/** Where the API is, as every command finds it. */
+export function placeOf({ url }: Common, config: Config, quickstart: Quickstart | undefined): string {
+  return baseOf(url ?? nonEmpty(process.env.POSTERN_URL) ?? quickstart?.api.url ?? urlOf(config));
 }
 
 function keyFor({ api }: Quickstart, role: Role): string {

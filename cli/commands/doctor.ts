@@ -11,25 +11,28 @@ import {
 } from '../checks.ts';
 import { command } from '../command.ts';
 import { say, table } from '../output.ts';
-import { type Common, configOf } from '../settings.ts';
+import { quickstartFile, readQuickstart } from '../quickstart-file.ts';
+import { type Common, configOf, placeOf, urlOf } from '../settings.ts';
 
 export function addDoctorCommand(program: Command): void {
   command(program, 'doctor', 'look whether everything is as it must be')
-    .option('--health', 'only whether the running process is ready: the health check of a container')
+    .option('--url <url>', 'address of the API (POSTERN_URL)')
+    .option('--health', 'only whether the process of this configuration is ready: for containers')
     .action(doctor);
 }
 
 async function doctor(options: Common & { health?: boolean }): Promise<void> {
   const config = configOf(options); // faults of it are told with all their names
+  const quickstart = options.health === true ? undefined : readQuickstart(quickstartFile(config.data_dir));
   const findings =
     options.health === true
-      ? [await checkRunning(config)]
+      ? [await checkRunning(urlOf(config))] // of this container, wherever its commands are sent
       : [
           { check: 'configuration', state: 'good', says: 'no faults' } satisfies Finding,
-          await checkRunning(config),
+          await checkRunning(placeOf(options, config, quickstart)),
           ...(await checkDatabase(config)),
           await checkQueue(config),
-          ...(await checkDoors(config)),
+          ...(await checkDoors(config, quickstart)),
           checkCertificate(config),
           checkDisk(config),
         ];
