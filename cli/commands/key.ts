@@ -23,7 +23,7 @@ export function addKeyCommands(program: Command): void {
     .option('--scopes <list>', `what it may do: ${SCOPES.join(', ')}`, 'read')
     .option('--agent <name>', 'the program it is for (default: the name of the key)')
     .option('--user <name>', 'the person it is for (default for oversight and admin)')
-    .option('--owner <user>', 'the person who answers for that program')
+    .option('--owner <user>', 'the person who answers for that program, and may not approve its mail')
     .option('--mailbox <mailbox>', 'the only mailbox it may see and use')
     .option('--expires-days <days>', 'days after which it ends')
     .action(create);

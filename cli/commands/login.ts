@@ -12,6 +12,7 @@ import { mailboxCalled } from './mailbox.ts';
 interface AddOptions extends Common {
   username?: string;
   agent?: string;
+  owner?: string;
   passwordStdin?: boolean;
 }
 
@@ -22,6 +23,7 @@ export function addLoginCommands(program: Command): void {
   command(login, 'add <mailbox>', 'make a login for a mailbox; its password is shown this once')
     .option('--username <name>', "user name (default: the mailbox's address)")
     .option('--agent <name>', 'the program it is for (default: the user name)')
+    .option('--owner <user>', 'the person who answers for that program, and may not approve its mail')
     .option('--password-stdin', 'read the password from standard input')
     .action(add);
   command(login, 'list', 'list logins').action(list);
@@ -40,7 +42,7 @@ async function add(name: string, options: AddOptions): Promise<void> {
         mailboxId: mailbox.id,
         username,
         passwordHash: await hashPassword(password),
-        principal: { kind: 'agent', name: options.agent ?? username },
+        principal: { kind: 'agent', name: options.agent ?? username, owner: options.owner ?? null },
       },
       actor,
     );
@@ -50,13 +52,19 @@ async function add(name: string, options: AddOptions): Promise<void> {
         hint: 'choose another by --username',
       });
     const shown = given === undefined ? { password } : {};
-    say(options, { id: made.id, username, mailbox: mailbox.address, ...shown }, () =>
+    // a program that has an owner keeps that one, so this is what is on record and not what was asked
+    const owner = (await listLogins(database.pool)).find(({ id }) => id === made.id)?.owner ?? null;
+    say(options, { id: made.id, username, mailbox: mailbox.address, owner, ...shown }, () => [
       facts([
         ['user name', username],
         ['password', shown.password],
         ['mailbox', mailbox.address],
+        ['owner', owner],
       ]),
-    );
+      ...(options.owner === undefined || options.owner === owner
+        ? []
+        : [`(${options.agent ?? username} has had this owner before, and keeps it: name another --agent)`]),
+    ]);
   });
 }
 
@@ -74,11 +82,12 @@ async function list(options: Common): Promise<void> {
     const all = await listLogins(database.pool);
     say(options, { logins: all.map(shown) }, () =>
       table(
-        ['user name', 'mailbox', 'for', 'last used', 'state', 'id'],
+        ['user name', 'mailbox', 'for', 'owner', 'last used', 'state', 'id'],
         all.map((one) => [
           one.username,
           one.mailbox,
           one.principalName,
+          one.owner,
           when(one.lastUsedAt),
           one.revokedAt === null ? 'active' : 'revoked',
           one.id,
@@ -109,6 +118,7 @@ function shown(login: LoginFacts) {
     username: login.username,
     mailbox: { id: login.mailboxId, address: login.mailbox },
     agent: login.principalName,
+    owner: login.owner,
     state: login.revokedAt === null ? 'active' : 'revoked',
     created_at: login.createdAt,
     last_used_at: login.lastUsedAt,

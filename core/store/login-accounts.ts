@@ -10,6 +10,8 @@ export interface LoginFacts {
   mailboxId: string;
   mailbox: string;
   principalName: string;
+  /** The user who answers for it. */
+  owner: string | null;
   createdAt: Date;
   lastUsedAt: Date | null;
   revokedAt: Date | null;
@@ -61,8 +63,9 @@ export async function createLogin(
 export async function listLogins(db: Db): Promise<LoginFacts[]> {
   const { rows } = await db.query<LoginFacts>(
     `select l.id, l.username, l.mailbox_id as "mailboxId", b.address as mailbox, p.name as "principalName",
-            l.created_at as "createdAt", l.last_used_at as "lastUsedAt", l.revoked_at as "revokedAt"
+            o.name as owner, l.created_at as "createdAt", l.last_used_at as "lastUsedAt", l.revoked_at as "revokedAt"
        from submission_logins l join mailboxes b on b.id = l.mailbox_id join principals p on p.id = l.principal_id
+       left join principals o on o.id = p.owner_id
       order by l.id desc`,
   );
   return rows;

@@ -162,6 +162,45 @@ describe('mailboxes, keys and logins', () => {
   });
 });
 
+describe('the person behind an SMTP login', () => {
+  test('cannot approve its mail with a key of their own', async () => {
+    await home.postern('mailbox', 'add', 'desk@postern.test');
+    const login = await home.json<{ username: string; password: string; owner: string }>(
+      ...['login', 'add', 'desk@postern.test', '--owner', 'rita'],
+    );
+    expect(login.owner).toBe('rita');
+    const again = [
+      'login',
+      'add',
+      'desk@postern.test',
+      '--agent',
+      'desk@postern.test',
+      '--username',
+      'desk-2',
+    ];
+    expect((await home.postern(...again, '--owner', 'tom')).stdout).toMatch(/^owner +rita\n\(.*keeps it/m);
+    const key = async (user: string) =>
+      (
+        await home.json<{ api_key: string }>(
+          ...['key', 'create', `of ${user}`, '--user', user, '--scopes', 'oversight,read'],
+        )
+      ).api_key;
+    const send = ['send-test', 'ana@example.org', '--from', 'desk@postern.test', '--subject', 'of rita'];
+    const sent = await home.postern(...send, '--username', login.username, '--password', login.password);
+    expect(sent.code).toBe(0);
+    const { held } = await home.json<{ held: Pending[] }>('held', 'list', '--mailbox', 'desk@postern.test');
+    const id = held[0]!.id;
+    const decide = async (key: string) => {
+      const { url } = home.quickstart().api;
+      const headers = { authorization: `Bearer ${key}` };
+      const response = await fetch(`${url}/v1/oversight/emails/${id}/approve`, { method: 'POST', headers });
+      return [response.status, ((await response.json()) as { code?: string }).code];
+    };
+    expect(await decide(await key('rita'))).toEqual([403, 'self_approval']);
+    expect((await decide(await key('tom')))[0]).toBe(200);
+  });
+});
+
 describe('the audit log', () => {
   test('is written to a file that only its owner may read, as NDJSON or CSV', async () => {
     expect((await home.postern('audit', 'export', '--output', 'audit.ndjson')).code).toBe(0);
