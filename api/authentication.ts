@@ -101,3 +101,9 @@ export function requireScope({ key }: Caller, access: Access): void {
     required_scope: wanted[0],
   });
 }
+
+/** Throws a 403 for a key that is bound to one mailbox: what is asked for concerns them all. */
+export function requireWhole({ onlyMailbox }: Caller): void {
+  if (onlyMailbox !== null)
+    throw new Problem(403, 'scope_missing', 'This needs a key that is not bound to one mailbox.');
+}

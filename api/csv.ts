@@ -63,7 +63,7 @@ export function csvLine(row: Row): string {
 /** A cell that begins like a formula is led by an apostrophe, which makes it text. */
 export function cell(value: unknown): string {
   const text = value == null ? '' : Array.isArray(value) ? value.join(' ') : String(value);
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  const safe = /^\s*[=+\-@＝＋－＠]/.test(text) || /^[\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 

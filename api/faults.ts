@@ -2,6 +2,9 @@
 import type { z } from 'zod';
 import { type Fault, invalid, type Problem } from './problem.ts';
 
+/** So many are told; nobody mends more at once. */
+const TOLD = 20;
+
 /** The answer to input that does not fit its definition. An issue may name its own code: see `coded`. */
 export function faultsOf(error: z.ZodError): Problem {
   const unknown = error.issues.filter((issue) => issue.code === 'unrecognized_keys');
@@ -9,14 +12,19 @@ export function faultsOf(error: z.ZodError): Problem {
     return invalid(
       422,
       'unknown_field',
-      unknown.flatMap(({ keys, path }) =>
-        keys.map((key) => ({ field: [...path, key].join('.'), message: 'there is no such field' })),
-      ),
+      unknown
+        .flatMap(({ keys, path }) =>
+          keys.map((key) => ({
+            field: [...path, key.slice(0, 100)].join('.'),
+            message: 'there is no such field',
+          })),
+        )
+        .slice(0, TOLD),
     );
   const issues = error.issues.filter((issue) => issue.code !== 'unrecognized_keys');
   const first = issues[0]!;
   const coded = (first as { params?: { status?: 400 | 422; code?: string } }).params;
-  return invalid(coded?.status ?? 400, coded?.code ?? codeOf(first), issues.map(faultOf));
+  return invalid(coded?.status ?? 400, coded?.code ?? codeOf(first), issues.slice(0, TOLD).map(faultOf));
 }
 
 /** Needs the input in the issue: `safeParse(…, { reportInput: true })`. */

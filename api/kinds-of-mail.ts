@@ -4,6 +4,7 @@ import { type Address, parseAddress } from '../core/mail/address.ts';
 import { coded } from './faults.ts';
 
 const LONGEST_LIST = 50;
+const LONGEST_ADDRESS = 1000;
 const MARKDOWN = 262_144;
 const AHEAD_MS = 366 * 86_400_000;
 const PAST_MS = 60_000;
@@ -22,11 +23,11 @@ function readAddress(text: string, context: Context): Address {
   return z.NEVER;
 }
 
-export const oneAddress = z.string().max(1000).transform(readAddress);
+export const oneAddress = z.string().max(LONGEST_ADDRESS).transform(readAddress);
 
 /** A list, or one text with commas between. Its length is looked at before its addresses. */
 export const addresses = z
-  .union([z.array(z.string()), z.string()])
+  .union([z.array(z.string()), z.string().max(LONGEST_LIST * LONGEST_ADDRESS)])
   .transform((given) => (typeof given === 'string' ? given.split(',').map((text) => text.trim()) : given))
   .refine((list) => list.length <= LONGEST_LIST, { error: `at most ${LONGEST_LIST} addresses` })
   .transform((list, context) => [

@@ -76,3 +76,14 @@ export const tagFilter = z
   .describe('A tag by its key, or key=value');
 
 export const direction = z.enum(['inbound', 'outbound']);
+
+// What could end a line, move a cursor, or make text around it read the other way.
+const UNFIT = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
+
+/** A name that people give to a key, a mailbox or a person: it is shown in lists, logs and exports. */
+export const label = z
+  .string()
+  .trim()
+  .min(1)
+  .max(200)
+  .refine((text) => !UNFIT.test(text), { error: 'line breaks and control characters are not allowed here' });

@@ -53,6 +53,11 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodT
   summary: string;
   area: 'emails' | 'oversight' | 'audit' | 'capture' | 'queue' | 'mailboxes' | 'keys' | 'logins';
   access: Access;
+  /**
+   * A key bound to one mailbox may call it: `handle` keeps what it reads and does within `caller.onlyMailbox`.
+   * Where this is not said such a key is refused, whatever its scopes, so a new operation cannot forget it.
+   */
+  confined?: true;
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** Its `:names` are members of `input`. */
   path: string;

@@ -4,7 +4,7 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Runtime } from '../core/runtime/runtime.ts';
-import { type Authenticator, requireScope } from './authentication.ts';
+import { type Authenticator, requireScope, requireWhole } from './authentication.ts';
 import type { Caller } from './operation.ts';
 import { Problem, problemBody, sendProblem } from './problem.ts';
 
@@ -33,7 +33,9 @@ export function mountQueueView(
     async (view) => {
       view.addHook('onRequest', async (request, reply) => {
         try {
-          requireScope(await viewer(request, authenticator), 'admin');
+          const caller = await viewer(request, authenticator);
+          requireScope(caller, 'admin');
+          requireWhole(caller);
         } catch (err) {
           // Answered here: the view has an error page of its own, which must not speak for us.
           const asks = err instanceof Problem && err.status === 401;

@@ -3,10 +3,10 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Authenticator } from './authentication.ts';
-import { requireScope } from './authentication.ts';
+import { requireScope, requireWhole } from './authentication.ts';
 import { faultsOf } from './faults.ts';
-import { Answer, type Call, type Operation, Raw } from './operation.ts';
-import { Problem } from './problem.ts';
+import { Answer, type Call, type Caller, type Operation, Raw } from './operation.ts';
+import { invalid, Problem } from './problem.ts';
 
 export interface RestOptions {
   operations: readonly Operation[];
@@ -21,19 +21,25 @@ export function mountOperations(
   app: FastifyInstance,
   { operations, authenticator, call }: RestOptions,
 ): void {
+  const callers = new WeakMap<FastifyRequest, Caller>();
   for (const one of operations) {
     app.route({
       method: one.method,
       url: one.path,
       bodyLimit: one.name === 'send_email' ? SEND_BYTES : BODY_BYTES,
       schema: documentation(one),
-      async handler(request, reply) {
+      // Before the body is read: nobody without a key makes us read and parse 40 MiB.
+      async onRequest(request) {
         const caller = await authenticator.authenticate(request);
         requireScope(caller, one.access);
+        if (one.confined !== true) requireWhole(caller);
+        callers.set(request, caller);
+      },
+      async handler(request, reply) {
         const input = readInput(one, request);
         const answer = await one.handle(input, {
           ...call,
-          caller,
+          caller: callers.get(request)!,
           address: request.ip,
           idempotencyKey: idempotencyKeyOf(request),
         });
@@ -50,7 +56,21 @@ function readInput(one: Operation, request: FastifyRequest): Record<string, unkn
   const schema = one.strict ? one.input.strict() : one.input;
   const parsed = schema.safeParse(given, { reportInput: true });
   if (!parsed.success) throw faultsOf(parsed.error);
+  const nul = nulIn(parsed.data, []);
+  if (nul !== undefined)
+    throw invalid(400, 'invalid_field', [{ field: nul.join('.'), message: 'must not hold NUL' }]);
   return parsed.data as Record<string, unknown>;
+}
+
+/** Where a text of the input holds NUL, which PostgreSQL has no way to store or compare. */
+function nulIn(value: unknown, path: string[]): string[] | undefined {
+  if (typeof value === 'string') return value.includes('\0') ? path : undefined;
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (const [name, child] of Object.entries(value)) {
+    const found = nulIn(child, [...path, name]);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function idempotencyKeyOf({ headers }: FastifyRequest): string | undefined {

@@ -25,6 +25,8 @@ export async function buildServer({ config, log }: Runtime): Promise<FastifyInst
     // An attacker's __proto__ is data like any other: refused while it is read.
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',
+    // Paths that cannot be decoded come to no handler; Fastify's own answer would repeat them.
+    frameworkErrors: (err, request, reply) => sendProblem(err, request, reply.headers(HEADERS), log),
   });
   app.setErrorHandler((err, request, reply) => sendProblem(err, request, reply, log));
   app.setNotFoundHandler((request, reply) => {
@@ -80,10 +82,26 @@ function readJson(app: FastifyInstance): void {
         if (err) return done(new Problem(400, 'bad_request', 'The body is not valid JSON.'));
         if (typeof value !== 'object' || value === null || Array.isArray(value))
           return done(new Problem(400, 'bad_request', 'The body must be a JSON object.'));
+        if (isOverfull(value)) return done(new Problem(413, 'too_large', 'The body holds too many values.'));
         done(null, value);
       });
     },
   );
+}
+
+const MOST_VALUES = 10_000;
+
+/** Whether a body holds more values than any request needs: each would be checked, and complained of, by itself. */
+function isOverfull(body: object): boolean {
+  const open: object[] = [body];
+  let seen = 0;
+  for (let one = open.pop(); one !== undefined; one = open.pop()) {
+    const values: unknown[] = Array.isArray(one) ? one : Object.values(one);
+    seen += values.length;
+    if (seen > MOST_VALUES) return true;
+    for (const value of values) if (typeof value === 'object' && value !== null) open.push(value);
+  }
+  return false;
 }
 
 function wrongRoute(app: FastifyInstance, method: string, url: string): Problem {

@@ -42,6 +42,7 @@ export const listCaptured = operation({
   summary: 'Mail in the capture box, newest first',
   area: 'capture',
   access: 'read',
+  confined: true,
   method: 'GET',
   path: '/v1/capture',
   input: z.object({
@@ -68,6 +69,7 @@ export const showCaptured = operation({
   summary: 'One captured message: its envelope',
   area: 'capture',
   access: 'read',
+  confined: true,
   method: 'GET',
   path: '/v1/capture/:id',
   input: z.object({ id: anyId }),
@@ -84,6 +86,7 @@ export const rawCaptured = operation({
   summary: 'One captured message: the bytes a next hop would have got',
   area: 'capture',
   access: 'read',
+  confined: true,
   method: 'GET',
   path: '/v1/capture/:id/raw',
   input: z.object({ id: anyId }),

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { findMailbox } from '../../core/store/accounts.ts';
 import { createKey, type KeyFacts, listKeys, revokeKey, SCOPES } from '../../core/store/keys.ts';
-import { anyId, idOf, moment } from '../kinds.ts';
+import { anyId, idOf, label, moment } from '../kinds.ts';
 import { operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
 import { iso } from '../views.ts';
@@ -38,8 +38,6 @@ function keyView(key: KeyFacts): z.input<typeof Key> {
   };
 }
 
-const name = z.string().trim().min(1).max(200);
-
 export const listApiKeys = operation({
   name: 'list_api_keys',
   summary: 'All keys, by name and prefix',
@@ -63,14 +61,16 @@ export const createApiKey = operation({
   path: '/v1/api-keys',
   status: 201,
   input: z.object({
-    name,
+    name: label,
     scopes: z.array(z.enum(SCOPES)).min(1).default(['read']),
-    principal: name.optional().describe('Who acts with it; a new agent of the name of the key when left out'),
+    principal: label
+      .optional()
+      .describe('Who acts with it; a new agent of the name of the key when left out'),
     principal_kind: z
       .enum(['agent', 'user'])
       .optional()
       .describe('A program or a person; a person when the key has oversight or admin'),
-    owner: name.optional().describe('User who answers for the agent and may not approve its mail'),
+    owner: label.optional().describe('User who answers for the agent and may not approve its mail'),
     mailbox: z.string().optional().describe('Id or address of the one mailbox it may see and use'),
     expires_at: moment.optional(),
   }),

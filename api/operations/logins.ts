@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { createLogin, listLogins, revokeLogin } from '../../core/store/login-accounts.ts';
 import { hashPassword } from '../../core/store/passwords.ts';
-import { anyId, idOf } from '../kinds.ts';
+import { anyId, idOf, label } from '../kinds.ts';
 import { operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
 import { iso } from '../views.ts';
@@ -62,15 +62,9 @@ export const addLogin = operation({
       .optional()
       .describe("The mailbox's address when left out"),
     password: z.string().min(12).max(128).optional().describe('Made here when left out'),
-    principal: z
-      .string()
-      .trim()
-      .min(1)
-      .max(200)
-      .optional()
-      .describe('Who sends with it; an agent named as the login'),
+    principal: label.optional().describe('Who sends with it; an agent named as the login'),
     principal_kind: z.enum(['agent', 'user']).default('agent'),
-    owner: z.string().trim().min(1).max(200).optional(),
+    owner: label.optional(),
   }),
   output: z.object({
     id: z.string(),

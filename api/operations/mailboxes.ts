@@ -12,7 +12,7 @@ import {
   updateMailbox,
 } from '../../core/store/accounts.ts';
 import { coded } from '../faults.ts';
-import { modeName } from '../kinds.ts';
+import { label, modeName } from '../kinds.ts';
 import { type Call, operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
 
@@ -63,7 +63,7 @@ const address = z.string().transform((text, context): Address => {
   return z.NEVER;
 });
 
-const displayName = z.string().trim().min(1).max(200).nullable();
+const displayName = label.nullable();
 const route = z.string().max(64).nullable();
 const named = z.string().min(1).max(320).describe('Id or address of the mailbox');
 
@@ -72,6 +72,7 @@ export const listAllMailboxes = operation({
   summary: 'The mailboxes a key may see',
   area: 'mailboxes',
   access: 'read',
+  confined: true,
   method: 'GET',
   path: '/v1/mailboxes',
   input: z.object({}),
@@ -88,6 +89,7 @@ export const showMailbox = operation({
   summary: 'One mailbox',
   area: 'mailboxes',
   access: 'read',
+  confined: true,
   method: 'GET',
   path: '/v1/mailboxes/:mailbox_id',
   input: z.object({ mailbox_id: named }),
@@ -152,6 +154,7 @@ export const changeMailbox = operation({
   summary: 'Change a mailbox; its mode can only be tightened here',
   area: 'mailboxes',
   access: 'admin',
+  confined: true,
   method: 'PATCH',
   path: '/v1/mailboxes/:mailbox_id',
   input: z.object({

@@ -21,6 +21,7 @@ export const listPendingEmails = operation({
   summary: 'What waits for a decision; a key with send alone sees what it composed itself',
   area: 'oversight',
   access: ['oversight', 'oversight_read', 'send'],
+  confined: true,
   method: 'GET',
   path: '/v1/oversight/pending',
   input: z.object({
@@ -64,6 +65,7 @@ export const reviewEmail = operation({
   summary: 'One message as a reviewer sees it',
   area: 'oversight',
   access: ['oversight', 'oversight_read'],
+  confined: true,
   method: 'GET',
   path: '/v1/oversight/emails/:id',
   input: z.object({ id: anyId }),
@@ -98,6 +100,7 @@ export const decideEmail = operation({
   summary: 'Approve or reject a held message',
   area: 'oversight',
   access: 'oversight',
+  confined: true,
   method: 'POST',
   path: '/v1/oversight/decide',
   input: z.object({
@@ -122,6 +125,7 @@ const shorthand = (action: 'approve' | 'reject') =>
     summary: `The same as decide with the action ${action}`,
     area: 'oversight',
     access: 'oversight',
+    confined: true,
     method: 'POST',
     path: `/v1/oversight/emails/:id/${action}`,
     input: z.object({ id: anyId, reason, content_digest: digest }),

@@ -61,6 +61,7 @@ export const sendEmail = operation({
   summary: 'Send mail; 202 means it is committed, not that it has left',
   area: 'emails',
   access: 'send',
+  confined: true,
   method: 'POST',
   path: '/v1/mailboxes/:mailbox_id/send',
   status: 202,

@@ -74,8 +74,7 @@ export async function startTestApi(
       }),
     });
     const text = await response.text();
-    const isJson =
-      response.headers.get('content-type')?.includes('json') === true && !path.includes('ndjson');
+    const isJson = /[/+]json\b/.test(response.headers.get('content-type') ?? '');
     return {
       status: response.status,
       headers: response.headers,

@@ -76,6 +76,9 @@ test.each([
   ['+49', "'+49"],
   ['-1', "'-1"],
   ['@cmd', "'@cmd"],
+  [' =1+1', "' =1+1"],
+  ['\n=1+1', `"'\n=1+1"`],
+  ['＝1+1', "'＝1+1"], // full-width, which some spreadsheets read as the narrow one
   ['\tx', "'\tx"],
   ['\rx', `"'\rx"`],
   ['=a,"b"', `"'=a,""b"""`],
