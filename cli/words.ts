@@ -1,6 +1,7 @@
 /** Arguments as people type them, read into the values inside; what cannot be read is a usage error. */
 import { type Address, parseAddress } from '../core/mail/address.ts';
 import { isMode, MODES, type Mode } from '../core/mail/mode.ts';
+import { type Pattern, parsePattern } from '../core/mail/pattern.ts';
 import { clean } from '../core/runtime/clean.ts';
 import { suggest } from '../core/runtime/suggest.ts';
 import { misuse } from './output.ts';
@@ -10,6 +11,14 @@ export function readAddress(text: string): Address {
   if (!parsed.ok)
     throw misuse(`${clean(text, 80)} is no address`, 'expected something like agent@example.com');
   return parsed.address;
+}
+
+/** A pattern of an allowlist. */
+export function readPattern(text: string): Pattern {
+  const parsed = parsePattern(text);
+  if (!parsed.ok)
+    throw misuse(`${clean(text, 80)} is no pattern`, 'expected ana@example.com or *@example.com');
+  return parsed.pattern;
 }
 
 export function readMode(text: string): Mode {

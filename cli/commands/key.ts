@@ -2,11 +2,11 @@
 import type { Command } from 'commander';
 import { createKey, type KeyFacts, listKeys, revokeKey, SCOPES, type Scope } from '../../core/store/keys.ts';
 import { command, group } from '../command.ts';
+import { mailboxCalled } from '../mailboxes.ts';
 import { Failure, misuse, say, table, when } from '../output.ts';
 import type { Common } from '../settings.ts';
 import { withStore } from '../store.ts';
 import { readCount, readWords } from '../words.ts';
-import { mailboxCalled } from './mailbox.ts';
 
 interface CreateOptions extends Common {
   scopes: string;

@@ -3,11 +3,11 @@ import type { Command } from 'commander';
 import { createLogin, type LoginFacts, listLogins, revokeLogin } from '../../core/store/login-accounts.ts';
 import { hashPassword } from '../../core/store/passwords.ts';
 import { command, group } from '../command.ts';
+import { mailboxCalled } from '../mailboxes.ts';
 import { Failure, facts, misuse, say, table, when } from '../output.ts';
 import { newPassword } from '../password.ts';
 import type { Common } from '../settings.ts';
 import { withStore } from '../store.ts';
-import { mailboxCalled } from './mailbox.ts';
 
 interface AddOptions extends Common {
   username?: string;

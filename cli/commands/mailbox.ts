@@ -1,26 +1,19 @@
 /** `postern mailbox`: whose mail it is, and how much say people keep over it. */
 import type { Command } from 'commander';
 import { MODES } from '../../core/mail/mode.ts';
-import { parsePattern } from '../../core/mail/pattern.ts';
-import {
-  createMailbox,
-  findMailbox,
-  listMailboxes,
-  loosens,
-  type MailboxFacts,
-  setMode,
-} from '../../core/store/accounts.ts';
+import { createMailbox, listMailboxes, loosens, setMode } from '../../core/store/accounts.ts';
 import { setAllowlist } from '../../core/store/allowlists.ts';
-import type { Db } from '../../core/store/database.ts';
 import { command, group } from '../command.ts';
-import { Failure, misuse, say, table } from '../output.ts';
+import { mailboxCalled, readRoute, shown } from '../mailboxes.ts';
+import { Failure, say, table } from '../output.ts';
 import type { Common } from '../settings.ts';
 import { type Operator, withStore } from '../store.ts';
-import { readAddress, readCount, readMode, readWord } from '../words.ts';
+import { readAddress, readCount, readMode, readPattern, readWord } from '../words.ts';
+import { addMailboxSettings } from './mailbox-settings.ts';
 
 interface AddOptions extends Common {
   mode: string;
-  name?: string;
+  displayName?: string;
   oversightAddress?: string;
   route?: string;
   gateTiming: string;
@@ -32,7 +25,7 @@ export function addMailboxCommands(program: Command): void {
   const mailbox = group(program, 'mailbox', 'mailboxes and their oversight modes');
   command(mailbox, 'add <address>', 'make a mailbox')
     .option('--mode <mode>', `oversight mode: ${MODES.join(', ')}`, 'gated_send')
-    .option('--name <text>', 'name people see beside the address')
+    .option('--display-name <text>', 'name people see beside the address')
     .option('--oversight-address <address>', 'where copies go in monitored')
     .option('--route <name>', 'route its outgoing mail takes')
     .option('--gate-timing <word>', 'gate_first or schedule_first', 'gate_first')
@@ -43,13 +36,14 @@ export function addMailboxCommands(program: Command): void {
   command(mailbox, 'set-mode <mailbox> <mode>', 'change the oversight mode of a mailbox').action(
     (name: string, mode: string, options: Common) => changeMode(name, mode, options),
   );
+  addMailboxSettings(mailbox);
 }
 
 async function add(text: string, options: AddOptions): Promise<void> {
   const address = readAddress(text);
   const wanted = {
     address,
-    displayName: options.name ?? null,
+    displayName: options.displayName ?? null,
     oversightMode: readMode(options.mode),
     oversightAddress: options.oversightAddress === undefined ? null : readAddress(options.oversightAddress),
     gateTiming: readWord('gate timing', options.gateTiming, ['gate_first', 'schedule_first'] as const),
@@ -57,14 +51,9 @@ async function add(text: string, options: AddOptions): Promise<void> {
   };
   const allowed = (options.allow ?? []).map(readPattern);
   await withStore(options, async ({ config, database, actor }) => {
-    const route = options.route;
-    if (route !== undefined && config.delivery.routes[route] === undefined)
-      throw misuse(
-        `no route is called ${route}`,
-        `there are ${Object.keys(config.delivery.routes).join(', ')}`,
-      );
+    const route = options.route === undefined ? null : readRoute(options.route, config);
     const made = await database.transaction(async (db) => {
-      const mailbox = await createMailbox(db, { ...wanted, route: route ?? null }, actor);
+      const mailbox = await createMailbox(db, { ...wanted, route }, actor);
       if (mailbox !== undefined && allowed.length > 0) await setAllowlist(db, mailbox.id, allowed, actor);
       return mailbox;
     });
@@ -74,12 +63,6 @@ async function add(text: string, options: AddOptions): Promise<void> {
       });
     say(options, shown(made), () => `made ${made.address} (${made.oversightMode}), id ${made.id}`);
   });
-}
-
-function readPattern(text: string) {
-  const parsed = parsePattern(text);
-  if (!parsed.ok) throw misuse(`${text} is no pattern`, 'expected ana@example.com or *@example.com');
-  return parsed.pattern;
 }
 
 async function list(options: Common): Promise<void> {
@@ -115,29 +98,4 @@ async function changeMode(name: string, word: string, options: Common): Promise<
       return loosens(previous, mode) ? [line, 'What is held stays held until it is decided on.'] : line;
     });
   });
-}
-
-/** A mailbox by id or address, or an error that names it. */
-export async function mailboxCalled(db: Db, name: string): Promise<MailboxFacts> {
-  const found = await findMailbox(db, name);
-  if (found !== undefined) return found;
-  throw new Failure(`there is no mailbox ${name}`, {
-    code: 'not_found',
-    hint: '"postern mailbox list" shows what there is',
-  });
-}
-
-function shown(mailbox: MailboxFacts) {
-  return {
-    id: mailbox.id,
-    address: mailbox.address,
-    display_name: mailbox.displayName,
-    oversight_mode: mailbox.oversightMode,
-    oversight_address: mailbox.oversightAddress,
-    route: mailbox.route,
-    gate_timing: mailbox.gateTiming,
-    hold_expiry_hours: mailbox.holdExpiryHours,
-    is_active: mailbox.isActive,
-    created_at: mailbox.createdAt,
-  };
 }

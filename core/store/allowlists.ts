@@ -42,3 +42,43 @@ export async function setAllowlist(
     values: [mailboxId, patterns.map(() => newId()), patterns, actor.type, actor.id, actor.name],
   });
 }
+
+/** Adds patterns and audits each that was not there; returns those. */
+export async function addToAllowlist(
+  db: Db,
+  mailboxId: string,
+  patterns: Pattern[],
+  actor: Actor,
+): Promise<string[]> {
+  const { rows } = await db.query<{ pattern: string }>({
+    text: `with come as (
+        insert into allowlist_entries (id, mailbox_id, pattern)
+        select id, $1, pattern from unnest($2::text[], $3::text[]) as t(id, pattern)
+        on conflict (mailbox_id, pattern) do nothing returning pattern),
+      audited as (
+        insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
+        select 'allowlist.added', 'mailbox', $1, $1, $4, $5, $6, jsonb_build_object('pattern', pattern) from come)
+      select pattern from come`,
+    values: [mailboxId, patterns.map(() => newId()), patterns, actor.type, actor.id, actor.name],
+  });
+  return rows.map(({ pattern }) => pattern);
+}
+
+/** Removes patterns and audits each that was there; returns those. What waits in the queue is asked anew. */
+export async function removeFromAllowlist(
+  db: Db,
+  mailboxId: string,
+  patterns: Pattern[],
+  actor: Actor,
+): Promise<string[]> {
+  const { rows } = await db.query<{ pattern: string }>({
+    text: `with gone as (
+        delete from allowlist_entries where mailbox_id = $1 and pattern = any($2::text[]) returning pattern),
+      audited as (
+        insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
+        select 'allowlist.removed', 'mailbox', $1, $1, $3, $4, $5, jsonb_build_object('pattern', pattern) from gone)
+      select pattern from gone`,
+    values: [mailboxId, patterns, actor.type, actor.id, actor.name],
+  });
+  return rows.map(({ pattern }) => pattern);
+}

@@ -130,6 +130,58 @@ describe('mailboxes, keys and logins', () => {
     });
   });
 
+  test('settings of a mailbox are changed one by one, taken away again, and audited', async () => {
+    const set = (...words: string[]) => home.json<object>('mailbox', 'set', 'ci@postern.test', ...words);
+    expect(
+      await set('--route', 'capture', '--oversight-address', 'Boss@Postern.TEST', '--display-name', 'The CI'),
+    ).toMatchObject({ route: 'capture', oversight_address: 'Boss@postern.test', display_name: 'The CI' });
+    expect(
+      await set('--route', '', '--hold-expiry-hours', '24', '--gate-timing', 'schedule_first'),
+    ).toMatchObject({
+      route: null,
+      display_name: 'The CI',
+      hold_expiry_hours: 24,
+      gate_timing: 'schedule_first',
+    });
+    expect(await set('--route', 'nowhere')).toMatchObject({
+      error: { message: 'no route is called nowhere', hint: 'there are capture' },
+    });
+    expect(await set('--hold-expiry-hours', '0')).toMatchObject({ error: { code: 'usage' } });
+    expect(await set()).toMatchObject({ error: { message: 'nothing to set' } });
+    const log = await home.postern('audit', 'export', '--action', 'mailbox.updated');
+    expect(
+      log.stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).metadata),
+    ).toMatchObject([
+      { route: { from: null, to: 'capture' }, displayName: { to: 'The CI' } },
+      { route: { from: 'capture', to: null }, holdExpiryHours: { from: 168, to: 24 } },
+    ]);
+  });
+
+  test('the allowlist of a mailbox is added to and taken from, and all of it is audited', async () => {
+    const allow = (verb: string, ...words: string[]) =>
+      home.json<object>('mailbox', 'allow', verb, 'agent@postern.test', ...words);
+    expect(await allow('add', 'Bob@X.test', '@partner.test')).toMatchObject({
+      added: ['bob@x.test', '*@partner.test'],
+    });
+    expect(await allow('add', 'bob@x.test')).toMatchObject({ added: [] });
+    expect((await home.postern('send-test', 'eve@partner.test', '--subject', 'to a partner')).code).toBe(0);
+    await expect.poll(async () => (await home.postern('capture', 'list')).stdout).toContain('to a partner');
+    expect(await allow('remove', '*@partner.test')).toMatchObject({ removed: ['*@partner.test'] });
+    expect(await allow('list')).toMatchObject({ allowed: [{ pattern: 'bob@x.test' }] });
+    expect(await allow('remove', '*@partner.test')).toMatchObject({ error: { code: 'not_found' } });
+    expect(await allow('add', '*@test')).toMatchObject({ error: { message: '*@test is no pattern' } });
+    const log = await home.postern('audit', 'export', '--action', 'allowlist.*', '--format', 'csv');
+    expect(log.stdout.match(/allowlist\.\w+/g)).toEqual([
+      'allowlist.added', // of the mailbox made above
+      'allowlist.added',
+      'allowlist.added',
+      'allowlist.removed',
+    ]);
+  });
+
   test('a key does what its scopes say until it is revoked', async () => {
     const { api_key, id } = await home.json<{ api_key: string; id: string }>(
       'key',
