@@ -8,7 +8,7 @@
 import { isAscii } from 'node:buffer';
 import { system } from '../core/mail/actor.ts';
 import { contentSha256, messageDigest } from '../core/mail/digest.ts';
-import { composeDsn, type DsnRecipient } from '../core/mail/dsn.ts';
+import { composeDsn, type Dsn, type DsnRecipient } from '../core/mail/dsn.ts';
 import { readFacts } from '../core/mail/facts.ts';
 import { newId } from '../core/mail/id.ts';
 import { statusOf } from '../core/mail/next-hop.ts';
@@ -18,7 +18,6 @@ import { isTheDatasFault } from '../core/store/batcher.ts';
 import {
   type Debt,
   type DebtRecipient,
-  type DsnOwed,
   type Payment,
   pay,
   readDebt,
@@ -136,7 +135,7 @@ function compose(
   const now = new Date();
   const until = new Date(debt.queuedAt.getTime() + delivery.give_up_after_hours * 3_600_000);
   const bytes = composeDsn({
-    kind: debt.owed,
+    kind: kindOf(debt),
     reportingMta: hostname,
     to: destination.address,
     from: `mailer-daemon@${hostname}`,
@@ -151,19 +150,25 @@ function compose(
   return { content, message: messageOf(debt, destination, content, hostname) };
 }
 
-const REASONS: Record<DsnOwed, { status: string; reason: (debt: Debt) => string | undefined }> = {
+/** What no reviewer rejected was refused by policy: it is not told as a person's decision. */
+function kindOf({ owed, reviewed }: Debt): Dsn['kind'] {
+  return owed === 'rejected' && !reviewed ? 'refused' : owed;
+}
+
+const REASONS: Record<Dsn['kind'], { status: string; reason: (debt: Debt) => string | undefined }> = {
   failed: { status: '5.0.0', reason: ({ statusReason }) => statusReason ?? undefined },
   delayed: { status: '4.0.0', reason: () => undefined },
   rejected: {
     status: '5.7.1',
     reason: ({ rejectReason }) => `The reviewer's reason: ${rejectReason ?? 'none given'}`,
   },
+  refused: { status: '5.7.1', reason: ({ statusReason }) => sentence(statusReason) },
   expired: { status: '5.4.7', reason: () => undefined },
   unknown: { status: '5.4.2', reason: () => undefined },
 };
 
 function dsnRecipient(debt: Debt, one: DebtRecipient, until: Date): DsnRecipient {
-  const { status, reason } = REASONS[debt.owed];
+  const { status, reason } = REASONS[kindOf(debt)];
   const delayed = debt.owed === 'delayed';
   const told = one.code !== null && (debt.owed === 'failed' || delayed);
   const reply = { code: one.code ?? 0, enhanced: one.enhanced, text: one.text ?? '' };
@@ -178,6 +183,10 @@ function dsnRecipient(debt: Debt, one: DebtRecipient, until: Date): DsnRecipient
     ...(delayed && { willRetryUntil: until }),
     ...(because !== undefined && { reason: because }),
   };
+}
+
+function sentence(text: string | null): string | undefined {
+  return text === null || text === '' ? undefined : `${text[0]!.toUpperCase()}${text.slice(1)}.`;
 }
 
 /** What we said ourselves about this recipient, when no next hop said it. */

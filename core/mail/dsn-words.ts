@@ -6,7 +6,7 @@ import { replyText } from './dsn-status.ts';
 import { oneLine } from './text.ts';
 import { mailDate } from './trace.ts';
 
-export type DsnKind = 'failed' | 'delayed' | 'rejected' | 'expired' | 'unknown';
+export type DsnKind = 'failed' | 'delayed' | 'rejected' | 'refused' | 'expired' | 'unknown';
 
 const WORDS: Record<DsnKind, { subject: string; what: string; next: string }> = {
   failed: {
@@ -23,6 +23,11 @@ const WORDS: Record<DsnKind, { subject: string; what: string; next: string }> = 
     subject: 'Your message was not approved',
     what: 'Your message was held for review and the reviewer decided not to send it.',
     next: 'It was not sent to the recipients below. Please talk to your reviewer before you send it again.',
+  },
+  refused: {
+    subject: 'Your message was not accepted for sending',
+    what: 'Your message was refused by the rules of the mailbox it came from. Nobody reviewed it.',
+    next: 'It was not sent to the recipients below. Please ask whoever runs this mail system before you send it again.',
   },
   expired: {
     subject: 'Your message was not approved in time',

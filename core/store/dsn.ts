@@ -25,6 +25,8 @@ export interface Debt {
   /** How many attempts had begun: what is said here is true of the message after that many. */
   attempts: number;
   statusReason: string | null;
+  /** A reviewer ended it; else policy did, for `statusReason`. */
+  reviewed: boolean;
   /** What the reviewer gave as reason. */
   rejectReason: string | null;
   recipients: DebtRecipient[];
@@ -53,6 +55,7 @@ export async function readDebt(db: Db, id: string): Promise<Debt | undefined> {
         l.address as "localAddress", m.internet_message_id as "internetMessageId", m.created_at as "createdAt",
         coalesce(m.queued_at, m.created_at) as "queuedAt",
         m.attempts, m.status_reason as "statusReason",
+        exists (select 1 from approvals a where a.message_id = m.id and a.decision = 'reject') as reviewed,
         (select a.reason from approvals a where a.message_id = m.id and a.decision = 'reject'
           order by a.decided_at desc limit 1) as "rejectReason",
         (select json_agg(json_build_object('n', r.n, 'address', r.address, 'status', r.status, 'code', r.reply_code,

@@ -147,6 +147,23 @@ test('Q-03: after four hours the sender hears once of the delay, after five days
   expect(reports[1]!.text).toMatch(/Action: failed\r\nStatus: 4\.3\.0/);
 });
 
+test('what policy refused is not told as a decision of a reviewer', async () => {
+  await relayThrough({});
+  const id = await delivery.queue();
+  await delivery.sql(
+    `update messages set state = 'rejected', dsn_owed = 'rejected',
+            status_reason = 'the mailbox is read_only, and nothing leaves it' where id = $1`,
+    [id],
+  );
+  delivery.ring(id);
+  await settled(id);
+  const [report] = await reportsAbout(id);
+  expect(report!.subject).toBe('Your message was not accepted for sending');
+  expect(report!.text).toContain('    The mailbox is read_only, and nothing leaves it.\r\n');
+  expect(report!.text).toContain('Status: 5.7.1');
+  expect(report!.text).not.toMatch(/reviewer|none given/);
+});
+
 test.each([
   ['rejected', 'rejected: too bold', "The reviewer's reason: too bold", '5.7.1'],
   ['expired', 'nobody decided in time', 'not approved in time', '5.4.7'],
