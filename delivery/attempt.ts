@@ -1,5 +1,6 @@
 /** One attempt: what is about to leave is checked against what was approved, then handed to the way out. */
 import { contentSha256, messageDigest } from '../core/mail/digest.ts';
+import { oneLine } from '../core/mail/text.ts';
 import { checkLineEndings } from '../core/mail/wire.ts';
 import type { Claim } from '../core/store/claiming.ts';
 import type { Body } from './bodies.ts';
@@ -24,11 +25,8 @@ export async function attempt(
     const bytes = await body.bytes();
     const fault = faultOf(claim, bytes);
     if (fault !== undefined) return { report: refusal(claim, 'failed', fault), sent: false, tampered: true };
-    const { id, reversePath, recipients, smtputf8 } = claim;
-    const report = await transport.send({ id, reversePath, recipients, smtputf8, bytes: bytes!, mayGo });
-    return { report, sent: true, tampered: false };
+    return { report: await send(claim, bytes!, transport, mayGo), sent: true, tampered: false };
   } catch (err) {
-    // Only the reading of the content can end here: a transport reports and never throws.
     const text = 'the content could not be read from the store';
     const report = refusal(claim, 'deferred', { enhanced: '4.3.0', text });
     return {
@@ -38,6 +36,28 @@ export async function attempt(
     };
   } finally {
     body.done();
+  }
+}
+
+/** A transport reports and never throws. If one does, nobody knows how far it came: that is a doubt, not a delay. */
+async function send(
+  claim: Claim,
+  bytes: Buffer,
+  transport: Transport,
+  mayGo: () => boolean,
+): Promise<Report> {
+  const { id, reversePath, recipients, smtputf8 } = claim;
+  try {
+    return await transport.send({ id, reversePath, recipients, smtputf8, bytes, mayGo });
+  } catch (err) {
+    const text = `an error nobody foresaw while it was sent: ${oneLine((err as Error).message, 200)}`;
+    return {
+      recipients: forAll(claim, 'in_doubt', { enhanced: '4.3.0', text }),
+      nextHop: null,
+      reply: text,
+      trouble: null,
+      captureId: null,
+    };
   }
 }
 

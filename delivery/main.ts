@@ -22,6 +22,8 @@ export interface DeliveryOptions {
   probeSeconds?: number;
   /** How often changes that others made to routes are looked for. */
   refreshMs?: number;
+  /** How long closing waits for what is under way before it breaks it off. */
+  closeMs?: number;
 }
 
 const CLOSE_MS = 10_000;
@@ -30,7 +32,7 @@ const CLOSE_MS = 10_000;
 export async function startDelivery(runtime: Runtime, options: DeliveryOptions = {}): Promise<Room> {
   const { config, bells, log } = runtime;
   const { delivery } = config;
-  const probeSeconds = options.probeSeconds ?? 180;
+  const { probeSeconds = 180, closeMs = CLOSE_MS } = options;
   const timeouts = { ...TIMEOUTS, ...options.timeouts };
   const ways = new Map<string, Way>();
   const closures = new Closures(runtime, ways, { probeSeconds, defaultRoute: delivery.default_route });
@@ -79,12 +81,14 @@ export async function startDelivery(runtime: Runtime, options: DeliveryOptions =
       desk.stop();
       for (const way of ways.values()) way.stop();
       await answering.close();
-      const until = performance.now() + CLOSE_MS;
-      await desk.idle(CLOSE_MS);
+      const until = performance.now() + closeMs;
+      await desk.idle(closeMs);
       await Promise.all(
         [...ways.values()].map(({ transport }) => transport.close(until - performance.now())),
       );
-      await settler.close(Math.max(1000, until - performance.now()));
+      // What was broken off has an outcome too: unwritten, it would be in doubt for no reason.
+      const left = Math.max(2000, until - performance.now());
+      await Promise.all([settler.close(left), desk.idle(left)]);
       await lease.close();
     },
   };

@@ -10,10 +10,10 @@
  * given the same ids: the second finds nothing left to do.
  */
 import type { Runtime } from '../core/runtime/runtime.ts';
-import type { Batcher } from '../core/store/batcher.ts';
+import { type Batcher, isTheDatasFault } from '../core/store/batcher.ts';
 import { type Case, type Ruling, readCases } from '../core/store/judging.ts';
 import { expire } from '../core/store/reviewing.ts';
-import { decide } from './decide.ts';
+import { decide, type Verdict } from './decide.ts';
 import { rulingOf } from './ruling.ts';
 
 export type Ground = Pick<Runtime, 'database' | 'bells' | 'log' | 'metrics'>;
@@ -79,9 +79,33 @@ async function judgeBatch(ground: Ground, rulings: Batcher<Ruling, boolean>, ids
   if (failed !== undefined) throw failed.reason;
 }
 
-/** Returns the ids that delivery has to look at now: the message, a copy of it, or the DSN it owes. */
+/** When the verdict cannot be written: then a person has to look, or nobody ever would. */
+const UNWRITTEN: Verdict = {
+  step: 'hold',
+  mode: 'gated_all',
+  reasons: ['the verdict on this message could not be written to the store, so a person has to look at it'],
+};
+
+/**
+ * Returns the ids that delivery has to look at now: the message, a copy of it, or the DSN it owes. A ruling that
+ * the database refuses would be refused again at each bell, so the message is held instead.
+ */
 async function judgeOne(ground: Ground, rulings: Batcher<Ruling, boolean>, facts: Case): Promise<string[]> {
-  const verdict = decide(facts);
+  try {
+    return await rule(ground, rulings, facts, decide(facts));
+  } catch (err) {
+    if (!isTheDatasFault(err) && !(err instanceof TypeError)) throw err;
+    ground.log.error({ err, message: facts.id }, 'the verdict cannot be written: held for review');
+    return rule(ground, rulings, facts, UNWRITTEN);
+  }
+}
+
+async function rule(
+  ground: Ground,
+  rulings: Batcher<Ruling, boolean>,
+  facts: Case,
+  verdict: Verdict,
+): Promise<string[]> {
   const ruling = rulingOf(facts, verdict);
   // False: someone else moved it first, and their step counts.
   if (!(await rulings.add(ruling))) return [];

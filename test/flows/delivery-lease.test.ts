@@ -192,3 +192,31 @@ test('closing lets what is under way end, says goodbye, and gives the lease back
   expect(hop.open).toBe(0);
   expect(await delivery.sql('select 1 from workers where lease_until > now()')).toEqual([]);
 });
+
+test('what closing breaks off before the final dot is deferred, not in doubt', async () => {
+  hop = await startNextHop({ mail: { silence: true } });
+  const routes = { hop: { type: 'smarthost', host: '127.0.0.1', port: hop.port, tls: 'none' } };
+  delivery = await startTestDelivery({ default_route: 'hop', routes }, { closeMs: 100 });
+  const ids = [await send(), await send()];
+  await delivery.until(async () => hop.heard.filter((line) => line.startsWith('MAIL')).length === 2);
+  await delivery.stop();
+  for (const id of ids) expect((await delivery.message(id)).state).toBe('queued');
+});
+
+test('an outcome whose words the store refuses is written without them', async () => {
+  await relayThrough({ dot: '250 2.0.0 banana' });
+  await delivery.sql(`alter table attempts add constraint no_fruit check (reply not like '%banana%')`);
+  const id = await send();
+  await delivery.reaches(id, 'relayed');
+  const [attempt] = await delivery.sql('select outcome, reply from attempts where message_id = $1', [id]);
+  expect(attempt).toEqual({ outcome: 'relayed', reply: expect.stringContaining('could not be stored') });
+});
+
+test('only what Postern made itself passes the gate as Postern’s own', async () => {
+  await relayThrough({});
+  const box = await delivery.mailbox({ mode: 'gated_send' });
+  const id = await delivery.queue({ mailboxId: box, kind: 'copy', source: 'submission' });
+  delivery.ring(id);
+  await delivery.reaches(id, 'held');
+  expect(hop.connections).toBe(0);
+});

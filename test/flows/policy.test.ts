@@ -279,6 +279,23 @@ test('a scheduled message whose digest was touched has lost its approval', async
   expect(await oversight.message(id)).toMatchObject({ state: 'held' });
 });
 
+test('a verdict that the database refuses ends in a hold with that reason, at once', async () => {
+  const odd = await oversight.mailbox({ mode: 'autonomous' });
+  const plain = await oversight.mailbox({ mode: 'autonomous' });
+  await oversight.sql(
+    `alter table messages add constraint refused check (mailbox_id <> '${odd}' or state <> 'queued')`,
+  );
+  const [refused, other] = [
+    await oversight.accept({ mailboxId: odd }),
+    await oversight.accept({ mailboxId: plain }),
+  ];
+  await oversight.judge(refused, other);
+  expect((await oversight.message(other)).state).toBe('queued');
+  expect(await oversight.message(refused)).toMatchObject({ state: 'held', effective_mode: 'gated_all' });
+  expect((await oversight.hold(refused))!.reasons).toEqual([expect.stringContaining('could not be written')]);
+  await oversight.sql('alter table messages drop constraint refused');
+});
+
 test('two hundred bells twice over, and ids that do not exist, end in one verdict each', async () => {
   const mailboxId = await oversight.mailbox({ mode: 'autonomous' });
   const ids = await Promise.all(Array.from({ length: 250 }, () => oversight.accept({ mailboxId })));

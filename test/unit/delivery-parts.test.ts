@@ -1,4 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { contentSha256, messageDigest } from '../../core/mail/digest.ts';
+import type { Claim } from '../../core/store/claiming.ts';
+import { attempt } from '../../delivery/attempt.ts';
 import { Backlog } from '../../delivery/backlog.ts';
 import { Breaker } from '../../delivery/breaker.ts';
 import { destinationOf } from '../../delivery/dsn.ts';
@@ -142,4 +145,26 @@ describe('destinationOf', () => {
     const destination = destinationOf(debt);
     expect(destination.to === 'nobody' ? null : destination.address).toBe(address);
   });
+});
+
+test('an error nobody foresaw while a message was sent is a doubt, and no reason to send it again', async () => {
+  const bytes = Buffer.from('Subject: x\r\n\r\nHello.\r\n');
+  const paths = { reversePath: 'a@x.example', forwardPaths: ['b@y.example'] };
+  const claim = {
+    ...paths,
+    recipients: [{ n: 0, address: 'b@y.example' }],
+    digest: messageDigest({ ...paths, contentSha256: contentSha256(bytes) }),
+  } as Claim;
+  const transport = {
+    capacity: 1,
+    close: async () => {},
+    send: async () => {
+      throw new TypeError('a mistake of ours');
+    },
+  };
+  const { report } = await attempt(claim, { bytes: async () => bytes, done() {} }, transport, () => true);
+  expect(report.recipients.map(({ status }) => status)).toEqual(['in_doubt']);
+  const unread = { bytes: async () => Promise.reject(new Error('gone')), done() {} };
+  const later = await attempt(claim, unread, transport, () => true);
+  expect(later.report.recipients.map(({ status }) => status)).toEqual(['deferred']);
 });
