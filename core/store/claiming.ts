@@ -40,7 +40,7 @@ export interface Claim {
  * its effective mode and its mailbox's mode of this moment are ungated, when the allowlist covers every
  * recipient, or when someone other than its composer (or the composer's owner) approved exactly this digest.
  */
-const GATE = `(m.kind <> 'mail'
+const GATE = `((m.kind <> 'mail' and m.source = 'postern')
   or (b.is_active and greatest(mode_rank(coalesce(m.effective_mode, '')), mode_rank(b.oversight_mode)) < 2)
   or (b.is_active and m.released_by = 'allowlist' and m.effective_mode = 'gated_send'
       and b.oversight_mode = 'gated_send' and allowlist_covers(m.mailbox_id, m.forward_paths))
