@@ -43,7 +43,9 @@ export function startSweeper(options: SweeperOptions): Sweeper {
       failures = 0;
     } catch (error) {
       failures += 1;
+      // Said again now and then: what fails for ever must not pass for an outage that is over.
       if (failures === 1) log.warn({ err: error }, 'the sweeper failed and will try again');
+      else if (failures % 20 === 0) log.error({ err: error, failures }, 'the sweeper still fails');
     }
     if (closed) return;
     timer = setTimeout(

@@ -61,12 +61,12 @@ export async function openRuntime(
     });
     opened.push(() => bells.close());
 
+    const loseDead = undertaker(database, log);
     const sweeper = startSweeper({
       bells,
       log,
       async sweep(limit) {
-        const lost = await loseExpired(database);
-        if (lost.length > 0) log.warn({ messages: lost }, 'a delivery worker ended while sending: in doubt');
+        await loseDead();
         return sweep(database.pool, limit);
       },
     });
@@ -77,6 +77,21 @@ export async function openRuntime(
     await close();
     throw err;
   }
+}
+
+/** Finds what dead workers held. Its failure is told now and then, and must not keep the sweeper from what else is due. */
+function undertaker(database: Database, log: Logger): () => Promise<void> {
+  let failures = 0;
+  return async () => {
+    try {
+      const lost = await loseExpired(database);
+      failures = 0;
+      if (lost.length > 0) log.warn({ messages: lost }, 'a delivery worker ended while sending: in doubt');
+    } catch (err) {
+      failures += 1;
+      if (failures % 600 === 1) log.error({ err, failures }, 'workers that ended cannot be looked for');
+    }
+  };
 }
 
 async function embedded(config: Config, log: Logger, opened: (() => Promise<unknown>)[]): Promise<string> {

@@ -36,6 +36,10 @@ export function openDatabase(options: {
     application_name: 'postern',
     connectionTimeoutMillis: 10_000,
     idleTimeoutMillis: 60_000,
+    // A plan kept from when a table was small reads all of it later, for as long as nothing analyses it.
+    onConnect: async (client) => {
+      await client.query('set plan_cache_mode = force_custom_plan');
+    },
   });
   // An idle client that loses its server must not end the process; the next query gets a fresh one.
   pool.on('error', onError);

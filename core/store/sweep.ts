@@ -43,17 +43,22 @@ export async function sweep(db: Db, limit: number): Promise<Due> {
     values: [limit],
   });
   const due: Due = { policy: [], delivery: [] };
-  for (const { id, state, resting } of rows) if (!resting) due[ROOM[state]].push(id);
+  // A state that we do not know was written by hand; it must not keep the others from being rung for.
+  for (const { id, state, resting } of rows) if (!resting) due[ROOM[state] ?? 'delivery'].push(id);
   return due;
 }
 
-/** How many messages are on their way (neither held nor ended), counted up to `enough`: what the door's watermark asks. */
+/**
+ * How many messages are on their way (neither held nor ended), counted up to `enough`: what the door's watermark
+ * asks, every second. What sleeps for longer than six hours is left out, so that a reviewer's thousands of held
+ * messages, which expire in days, are not read each time.
+ */
 export async function countUnderway(db: Db, enough: number): Promise<number> {
   const { rows } = await db.query<{ count: number }>({
     name: 'count-underway',
     text: `select count(*) from (
         select 1 from messages
-         where wake_at is not null and state in ('received', 'queued', 'relaying') limit $1) as underway`,
+         where wake_at < now() + interval '6 hours' and state in ('received', 'queued', 'relaying') limit $1) as underway`,
     values: [enough],
   });
   return rows[0]!.count;

@@ -121,6 +121,24 @@ test('a sweeper whose store fails tries again, more slowly, and tells once', asy
   expect([0, 1, 3, 10].map((failures) => pauseAfter(failures, 1_000))).toEqual([1_000, 2_000, 8_000, 30_000]);
 });
 
+test('a sweeper that fails for ever says so again', async () => {
+  const { log, lines } = listeningLog();
+  const sweeper = startSweeper({
+    sweep: async () => {
+      throw new Error('broken');
+    },
+    bells: { ring: () => {} },
+    everyMs: 0,
+    log,
+  });
+  await sleep(100);
+  await sweeper.close();
+  expect(lines.slice(0, 2)).toEqual([
+    'warn: the sweeper failed and will try again',
+    'error: the sweeper still fails',
+  ]);
+});
+
 test('what was skipped for want of a program is told in one line', () => {
   expect(summary('')).toBeUndefined();
   expect(summary('redis-server\nchromium\nredis-server\n')).toBe(
