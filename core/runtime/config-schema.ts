@@ -154,7 +154,7 @@ const http = z
     public_url: key(
       z
         .string()
-        .refine((text) => isUrl(text, 'http:', 'https:'))
+        .refine((text) => isUrl(text, 'http:', 'https:') && new URL(text).username === '')
         .optional(),
       {
         description: 'How people reach the API from outside: used for links in mail that Postern writes.',

@@ -7,13 +7,13 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseDocument } from 'yaml';
-import type { z } from 'zod';
+import { parseDocument, type YAMLParseError } from 'yaml';
+import { z } from 'zod';
 import { clean } from './clean.ts';
 import { crossFaults, named } from './config-checks.ts';
 import { type Env, readEnv } from './config-env.ts';
 import { ConfigSchema } from './config-schema.ts';
-import { dotted, factsAt, keysAt, leaves, type Path } from './config-walk.ts';
+import { bare, dotted, factsAt, keysAt, leaves, type Path, schemaAt } from './config-walk.ts';
 import { suggest } from './suggest.ts';
 
 export type Config = z.output<typeof ConfigSchema>;
@@ -71,8 +71,10 @@ const REDACTED = '[redacted]';
 
 function withoutSecret(text: string): string {
   if (text === 'postgres') return text;
-  const [, scheme, server] = /^([a-z]+:\/\/)(?:[^@]*@)?([^?#@]*)/i.exec(text) ?? [];
-  return scheme === undefined ? REDACTED : `${scheme}${REDACTED}@${server}`;
+  // read as whoever connects reads it: all up to the last @ is the login, also where the password holds one
+  if (!URL.canParse(text)) return REDACTED;
+  const { protocol, host, pathname } = new URL(text);
+  return `${protocol}//${REDACTED}@${host}${pathname}`;
 }
 
 function readYaml(file: string | undefined, faults: string[]): Tree {
@@ -80,14 +82,30 @@ function readYaml(file: string | undefined, faults: string[]): Tree {
   if (file === undefined && !existsSync(path)) return {};
   try {
     const document = parseDocument(readFileSync(path, 'utf8'));
-    faults.push(...document.errors.map(({ message }) => `${path}: ${message.split('\n')[0]}`));
-    const tree: unknown = document.errors.length > 0 ? {} : (document.toJS() ?? {});
+    faults.push(...document.errors.map((err) => `${path}: ${unreadable(err)}`));
+    const tree: unknown = document.errors.length > 0 ? {} : (contentOf(document) ?? {});
     if (isTree(tree)) return withoutNulls(tree) as Tree;
     faults.push(`${path}: expected keys and values, as in "hostname: mail.example.com"`);
   } catch (err) {
     faults.push(`${path}: cannot be read (${err instanceof Error ? clean(err.message) : String(err)})`);
   }
   return {};
+}
+
+/** What is wrong and where. Not the message itself: it may repeat the text, and the text may be a password. */
+function unreadable({ code, linePos: [at] = [{ line: 0, col: 0 }] }: YAMLParseError): string {
+  const where = `line ${at.line}, column ${at.col}`;
+  if (code === 'DUPLICATE_KEY') return `${where}: keys must be unique`;
+  const what = code.toLowerCase().replaceAll('_', ' ');
+  return `${where}: is not YAML (${what}); a value with special characters needs quotes`;
+}
+
+function contentOf(document: ReturnType<typeof parseDocument>): unknown {
+  try {
+    return document.toJS();
+  } catch {
+    throw new Error('it refers to an anchor that is not there; a value that begins with * needs quotes');
+  }
 }
 
 /** A key with nothing behind it counts as not set. */
@@ -132,10 +150,28 @@ function faultsOf(issue: z.core.$ZodIssue, raw: Tree): string[] {
     facts?.expects ?? (keys.length > 0 ? `a section with the keys ${keys.join(', ')}` : 'a value');
   const value = at(raw, issue.path);
   if (value === undefined) return [`${named(issue.path)}: is missing; expected ${expects}`];
-  // a whole section may hold a secret somewhere
-  const shown = facts?.secret !== true && typeof value !== 'object';
+  // a whole section may hold a secret somewhere, and so may what stands in the place of one
+  const single = facts !== undefined && facts.secret !== true && holdsNothing(issue.path);
+  const shown = single && typeof value !== 'object' && !mayHoldLogin(value);
   const got = !shown ? '' : `, got ${clean(JSON.stringify(value), 80)}`;
   return [`${named(issue.path)}: expected ${expects}${got}`];
+}
+
+/** Whether what belongs there is a single value. */
+function holdsNothing(path: Path): boolean {
+  const schema = schemaAt(path);
+  const inner = schema === undefined ? undefined : bare(schema);
+  return !(
+    inner instanceof z.ZodObject ||
+    inner instanceof z.ZodRecord ||
+    inner instanceof z.ZodArray ||
+    inner instanceof z.ZodDiscriminatedUnion
+  );
+}
+
+/** `user:password@host`, as people paste it into the wrong key. */
+function mayHoldLogin(value: unknown): boolean {
+  return typeof value === 'string' && /:[^@]+@/.test(value);
 }
 
 function isTree(value: unknown): value is Tree {

@@ -194,6 +194,23 @@ describe('faults', () => {
     expect(found.join()).not.toContain('hunter2');
   });
 
+  test.each([
+    'smarthost: { host: h.example, password: *hunter2 }',
+    'smarthost:\n  password: |hunter2\n',
+    'smarthost:\n  password: "hunter2\n',
+    'smarthost:\n  password: &a *hunter2\n',
+    'smarthost: hunter2',
+    'smarthost: { host: "u:hunter2@h.example" }',
+    'database: postgresql://u:hunter2@h/db',
+    'queue: [redis://:hunter2@h]',
+    'delivery: { routes: { r: "smtp://u:hunter2@h" } }',
+    'http: { public_url: "https://u:hunter2@h.example" }',
+  ])('a secret in the wrong place, or in no YAML, is not repeated: %j', (yaml) => {
+    const found = faults(yaml).join();
+    expect(found).not.toBe('');
+    expect(found).not.toContain('hunter2');
+  });
+
   test('a hostile value stays one line', () => {
     expect(faults('hostname: "a\\nb\\u2028\\e[2J"').join()).not.toMatch(/[\n\u2028\x1b]/);
   });
@@ -212,6 +229,13 @@ describe('redacted', () => {
     expect(JSON.stringify(shown)).not.toContain('hunter2');
     expect(shown.database.url).toBe('postgresql://[redacted]@db.example:5432/mail');
     expect(config.database.url).toContain('hunter2');
+  });
+  test.each([
+    ['postgresql://u:hun@ter2@db.example/mail', 'postgresql://[redacted]@db.example/mail'],
+    ['postgresql://u:a%40hunter2@db.example/mail', 'postgresql://[redacted]@db.example/mail'],
+    ['postgresql:///mail?host=/run&password=hunter2', 'postgresql://[redacted]@/mail'],
+  ])('also of %s', (url, shown) => {
+    expect(redacted(load('', { POSTERN_DATABASE_URL: url })).database.url).toBe(shown);
   });
 });
 
