@@ -3,7 +3,8 @@
 export interface EmailSummary {
   id: string;
   direction: string;
-  status: string;
+  /** Of the lifecycle: the word that people are told; `status` is that of older clients. */
+  state: string;
   from: string;
   to: string[];
   subject: string;
@@ -12,6 +13,7 @@ export interface EmailSummary {
 }
 
 export interface EmailDetail extends EmailSummary {
+  status: string;
   source: string;
   size: number;
   send_at: string | null;

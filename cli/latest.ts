@@ -1,4 +1,5 @@
-/** Ids are long. Where one is asked for, `latest` means the newest of the list it would be found in. */
+/** Ids are long. Where one is asked for, `latest` means the newest of the list it would be found in; of messages the
+ * newest that somebody wrote, not what Postern reported about it. */
 import { isId } from '../core/mail/id.ts';
 import { Failure, misuse } from './output.ts';
 

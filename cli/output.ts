@@ -2,6 +2,7 @@
  * What a command says: one JSON value for programs (`--json`), a few short lines for people. Texts from
  * mail and from other hosts are cleaned before a terminal sees them.
  */
+import { plainTime } from '../core/mail/text.ts';
 import { clean } from '../core/runtime/clean.ts';
 
 /** 1: it could not be done. 2: it was asked for in a way we do not understand. */
@@ -40,9 +41,20 @@ export interface Options {
   json?: boolean;
 }
 
+/** What JSON may hold as it is and a terminal must not get: C1 controls, DEL, bidirectional and zero-width characters. */
+const UNSEEN = /[\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+/** JSON that means the same to a program, and does nothing to the terminal it may end up on. */
+export function jsonText(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(
+    UNSEEN,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 /** The answer of a command: `value` as it is with `--json`, else the lines for people. */
 export function say({ json }: Options, value: unknown, lines: () => string | string[]): void {
-  if (json === true) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  if (json === true) process.stdout.write(`${jsonText(value, 2)}\n`);
   else process.stdout.write(`${[lines()].flat().join('\n')}\n`);
 }
 
@@ -50,7 +62,7 @@ export function say({ json }: Options, value: unknown, lines: () => string | str
 export function complain({ json }: Options, err: unknown): ExitCode {
   const failure = err instanceof Failure ? err : new Failure(messageOf(err), { cause: err });
   const { code, message, hint } = failure;
-  if (json === true) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`);
+  if (json === true) process.stdout.write(`${jsonText({ error: { code, message, hint } }, 2)}\n`);
   else process.stderr.write(`postern: ${message}\n${hint === undefined ? '' : `  ${hint}\n`}`);
   return failure.exit;
 }
@@ -94,12 +106,7 @@ function cellOf(value: unknown, max = 60): string {
 export function when(time: unknown): string | undefined {
   if (time === undefined || time === null) return undefined;
   const date = new Date(time as string);
-  return Number.isNaN(date.getTime())
-    ? undefined
-    : date
-        .toISOString()
-        .replace('T', ' ')
-        .replace(/\.\d+Z$/, 'Z');
+  return Number.isNaN(date.getTime()) ? undefined : plainTime(date);
 }
 
 /** Text of a message, line by line, so that no escape sequence in it reaches the terminal. */

@@ -151,7 +151,13 @@ async function* entries(filter: AuditFilter, { runtime }: Call): AsyncGenerator<
 }
 
 async function* ndjsonOf(all: AsyncIterable<Entry>): AsyncGenerator<string> {
-  for await (const entry of all) yield `${JSON.stringify(entry)}\n`;
+  for await (const entry of all) yield `${oneJsonLine(entry)}\n`;
+}
+
+/** Some readers end a line at more characters than LF; escaped, they are the same JSON. */
+function oneJsonLine(entry: Entry): string {
+  const escaped = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(entry).replace(/[\u0085\u2028\u2029]/g, escaped);
 }
 
 async function* csvOf(all: AsyncIterable<Entry>): AsyncGenerator<string> {

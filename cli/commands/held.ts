@@ -116,22 +116,23 @@ async function decide(action: 'approve' | 'reject', word: string, options: Decid
     content_digest: review.content_digest,
     ...(options.reason === undefined ? {} : { reason: options.reason }),
   });
-  const after = action === 'approve' ? await settled(client, review.id) : decided.email_status;
-  say(options, { ...decided, email_status: after, content_digest: review.content_digest }, () =>
+  const { status, state } = await settled(client, review.id);
+  const after = { email_status: status, state };
+  say(options, { ...decided, ...after, content_digest: review.content_digest }, () =>
     action === 'approve'
-      ? `approved ${review.id}; it is ${after}`
+      ? `approved ${review.id}; it is ${state}`
       : `rejected ${review.id}; it is never sent`,
   );
 }
 
 const SETTLES_MS = 3_000;
-const ON_THE_WAY = ['queued', 'sending'];
+const ON_THE_WAY = ['queued', 'relaying'];
 
 /** How the message stands once delivery has had a moment with it. */
-async function settled(client: Client, id: string): Promise<string> {
+async function settled(client: Client, id: string): Promise<EmailDetail> {
   for (const until = Date.now() + SETTLES_MS; ; ) {
-    const { status } = await client.get<EmailDetail>(`/v1/emails/${id}`);
-    if (!ON_THE_WAY.includes(status) || Date.now() > until) return status;
+    const email = await client.get<EmailDetail>(`/v1/emails/${id}`);
+    if (!ON_THE_WAY.includes(email.state) || Date.now() > until) return email;
     await new Promise((done) => setTimeout(done, 50));
   }
 }

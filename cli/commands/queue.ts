@@ -1,5 +1,6 @@
 /** `postern queue`: where mail is, why, and what to do about it. */
 import type { Command } from 'commander';
+import { clean } from '../../core/runtime/clean.ts';
 import type { EmailDetail, EmailSummary, Page } from '../api-shapes.ts';
 import { type Client, openClient } from '../client.ts';
 import { group, remote } from '../command.ts';
@@ -65,18 +66,19 @@ async function list(options: ListOptions): Promise<void> {
       ([state, { count, oldest }]) => `${count} ${state}, the oldest since ${when(oldest) ?? 'now'}`,
     ),
     ...overview.paused_routes.map(
-      ({ name, reason, probe_at }) => `route ${name} is paused until ${when(probe_at)}: ${reason}`,
+      ({ name, reason, probe_at }) => `route ${name} is paused until ${when(probe_at)}: ${clean(reason)}`,
     ),
     table(
-      ['id', 'accepted', 'status', 'from', 'to', 'subject'],
-      emails.map((one) => [one.id, when(one.created_at), one.status, one.from, one.to, one.subject]),
+      ['id', 'accepted', 'state', 'from', 'to', 'subject'],
+      emails.map((one) => [one.id, when(one.created_at), one.state, one.from, one.to, one.subject]),
       options.all === true || options.state !== undefined ? 'no mail' : 'no mail on its way',
     ),
   ]);
 }
 
+/** Of mail: the report about a message is younger than the message, and seldom what is meant. */
 const newest = (client: Client) => async () => {
-  const { emails } = await client.get<{ emails: EmailSummary[] }>('/v1/emails', { limit: 1 });
+  const { emails } = await client.get<{ emails: EmailSummary[] }>('/v1/emails', { kind: 'mail', limit: 1 });
   return emails[0]?.id;
 };
 
@@ -86,7 +88,7 @@ async function show(word: string, options: Common): Promise<void> {
   say(options, one, () => [
     facts([
       ['id', one.id],
-      ['status', one.status],
+      ['state', one.state],
       ['why', one.status_reason],
       ['from', one.from],
       ['to', one.to],
@@ -115,11 +117,11 @@ async function show(word: string, options: Common): Promise<void> {
 async function explain(word: string, options: Common): Promise<void> {
   const client = openClient(options, 'admin');
   const id = await idOf(word, 'message', newest(client));
-  const told = await client.get<{ status: string; because: string[]; next: string[] }>(
+  const told = await client.get<{ state: string; because: string[]; next: string[] }>(
     `/v1/emails/${id}/explain`,
   );
   say(options, told, () => [
-    `${id} is ${told.status}.`,
+    `${id} is ${told.state}.`,
     ...told.because.map((line) => facts([[' ', line]])),
     'Next:',
     ...told.next.map((line) => facts([[' ', line]])),
@@ -134,7 +136,8 @@ async function act(word: string, options: Common, verb: string, body: object): P
   const client = openClient(options, 'admin');
   const id = await idOf(word, 'message', newest(client));
   const done = await client.post<{ status: string }>(`/v1/emails/${id}/${verb}`, body);
-  say(options, { id, ...done }, () => `${id} is ${done.status}`);
+  const { state } = await client.get<EmailDetail>(`/v1/emails/${id}`);
+  say(options, { id, ...done, state }, () => `${id} is ${state}`);
 }
 
 async function resume(name: string, options: Common): Promise<void> {

@@ -9,7 +9,7 @@ import { SMTPServer } from 'smtp-server';
 import { readFacts } from '../../core/mail/facts.ts';
 import { newId } from '../../core/mail/id.ts';
 import { command } from '../command.ts';
-import { Failure, facts, say } from '../output.ts';
+import { Failure, facts, jsonText, say } from '../output.ts';
 import type { Common } from '../settings.ts';
 import { readCount } from '../words.ts';
 
@@ -116,7 +116,7 @@ function arrived(reversePath: string, paths: { address: string }[], bytes: Buffe
 }
 
 function tell(message: ReturnType<typeof arrived>, options: SinkOptions): void {
-  if (options.json === true) process.stdout.write(`${JSON.stringify(message)}\n`);
+  if (options.json === true) process.stdout.write(`${jsonText(message)}\n`);
   else
     say(options, message, () => [
       '',

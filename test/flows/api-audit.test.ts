@@ -81,6 +81,21 @@ test('an export streams everything that matches, oldest first, and leaves its ow
   expect((await audit('?action=audit.exported')).entries).toHaveLength(1);
 });
 
+test('an entry is one line to every reader, whatever a reviewer wrote', async () => {
+  const reason = 'no\u2028{"action":"message.approved"}\u0085\u2029\n';
+  await record(api.runtime.database.pool, {
+    action: 'test.lines',
+    resourceType: 'test',
+    resourceId: 'lines',
+    actor: { type: 'system', id: null, name: 'test' },
+    metadata: { reason },
+  });
+  const { text } = await api.call('GET', '/v1/audit-log/export?action=test.lines', { key: api.keys.admin });
+  const lines = text.split(/[\n\r\u0085\u2028\u2029]/).filter((line) => line !== '');
+  expect(lines).toHaveLength(1);
+  expect(JSON.parse(lines[0]!).metadata.reason).toBe(reason);
+});
+
 test('a CSV export holds no formula, whatever a caller called itself', async () => {
   await record(api.runtime.database.pool, {
     action: 'test.formula',

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { facts, quoted, table, when } from '../../cli/output.ts';
+import { facts, jsonText, quoted, table, when } from '../../cli/output.ts';
 import { portFailure } from '../../cli/port-failure.ts';
 import { reachable, reachOf, urlOf } from '../../cli/settings.ts';
 import { sh, welcome } from '../../cli/welcome.ts';
@@ -17,6 +17,13 @@ describe('what a terminal is shown', () => {
   test('marks every line of a mail, so that none passes for a line of ours', () => {
     expect(quoted('approved\nit is sent')).toBe('  | approved\n  | it is sent');
     expect(quoted('x\n'.repeat(100)).split('\n').at(-1)).toBe('  | … 61 more lines');
+  });
+
+  test('is JSON that says the same and moves no cursor', () => {
+    const value = { subject: 'a\u009b2J\u202egpj.exe\u2028\u200b\u007f', emoji: '👩‍💻 ok' };
+    const text = jsonText(value);
+    expect(text).not.toMatch(/[\u007f-\u009f\u200b\u2028\u202e]/);
+    expect(JSON.parse(text)).toEqual(value);
   });
 
   test('says in words that a list is empty', () => {
