@@ -18,21 +18,29 @@ export function watchPressure({ config, database, metrics, log }: Runtime): Pres
   const { queued_messages, free_disk_bytes } = config.limits;
   let queueFull = false;
   let diskFull = false;
+  let failures = 0;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
   let round: Promise<void> = look();
 
   async function look(): Promise<void> {
     const [underway, free] = await Promise.all([
-      countUnderway(database.pool, queued_messages).catch(() => undefined),
+      countUnderway(database.pool, queued_messages).catch(failed),
       freeBytes(config.data_dir),
     ]);
+    if (underway !== undefined) failures = 0;
     if (underway !== undefined) queueFull = turn('backpressure', queueFull, underway >= queued_messages);
     if (free !== undefined) diskFull = turn('disk', diskFull, free < free_disk_bytes);
     if (closed) return;
     timer = setTimeout(() => {
       round = look();
     }, EVERY_MS).unref();
+  }
+
+  /** Said once, and every ten minutes: a watermark that cannot be asked is no watermark. */
+  function failed(err: unknown): undefined {
+    if (failures % 600 === 0) log.warn({ err }, 'the mail on its way cannot be counted');
+    failures += 1;
   }
 
   function turn(kind: 'backpressure' | 'disk', was: boolean, is: boolean): boolean {
