@@ -1,4 +1,5 @@
 /** Why a message is where it is, and what happens next, in words for people. Pure: facts in, sentences out. */
+import { plainTime } from '../core/mail/text.ts';
 import type { MessageRecord } from '../core/store/messages.ts';
 import { replyText } from './views.ts';
 
@@ -131,5 +132,5 @@ function attempts({ attempts: n }: MessageRecord): string {
 }
 
 function stamp(time: Date | string | null | undefined): string {
-  return time == null ? 'an unknown time' : new Date(time).toISOString();
+  return time == null ? 'an unknown time' : plainTime(new Date(time));
 }

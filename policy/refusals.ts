@@ -3,6 +3,7 @@
  * to name; `code` is the word programs go by.
  */
 import type { State } from '../core/mail/lifecycle.ts';
+import { plainTime } from '../core/mail/text.ts';
 
 export type RefusalCode =
   | 'not_found'
@@ -41,7 +42,7 @@ export class AlreadyDecided extends ReviewRefusal {
   readonly at: Date;
   constructor(decided: { decision: 'approve' | 'reject'; by: string; at: Date }) {
     const { decision, by, at } = decided;
-    super('already_decided', `This message was already ${DONE[decision]} by ${by} at ${at.toISOString()}.`);
+    super('already_decided', `This message was already ${DONE[decision]} by ${by} at ${plainTime(at)}.`);
     this.decision = decision;
     this.by = by;
     this.at = at;

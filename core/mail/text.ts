@@ -17,6 +17,14 @@ export function oneLine(text: string, octets: number): string {
   return `${cut}…`;
 }
 
+/** A time in a sentence for people: `2026-11-21 07:40:12Z`. */
+export function plainTime(time: Date): string {
+  return time
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, 'Z');
+}
+
 /** Whether every character is ASCII. */
 export function isAsciiText(text: string): boolean {
   return /^[\x00-\x7f]*$/.test(text);

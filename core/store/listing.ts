@@ -10,6 +10,7 @@ export interface MessageFilter {
   mailboxId?: string | null;
   states?: State[] | null;
   direction?: 'inbound' | 'outbound' | null;
+  kind?: MessageFacts['kind'] | null;
   /** Messages after this one, oldest first; without it, newest first. */
   sinceId?: string | null;
   /** Continue behind this id, in the direction the list runs. */
@@ -48,6 +49,7 @@ export async function listMessages(
        and ($11::text is null or m.composer_id = $11)
        and not ($12 and m.state = 'held' and m.direction = 'inbound')
        ${forward ? `and m.created_at < now() - interval '1 second'` : ''}
+       and ($14::text is null or m.kind = $14)
      order by m.id ${forward ? 'asc' : 'desc'}
      limit $13`,
     values: [
@@ -64,6 +66,7 @@ export async function listMessages(
       filter.composerId ?? null,
       filter.withoutHeldInbound ?? false,
       filter.limit + 1,
+      filter.kind ?? null,
     ],
   });
   return { messages: rows.slice(0, filter.limit), more: rows.length > filter.limit };

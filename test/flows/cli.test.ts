@@ -89,10 +89,23 @@ describe('the queue', () => {
   test('tells where a message is, why, and what happens next', async () => {
     const id = await submit('where is it');
     expect((await home.postern('queue', 'list')).stdout).toMatch(/^\d+ held, the oldest since /m);
-    expect((await home.postern('queue', 'show', id)).stdout).toMatch(/^status +pending_send_approval$/m);
+    expect((await home.postern('queue', 'show', id)).stdout).toMatch(/^state +held$/m);
     const { stdout } = await home.postern('queue', 'explain', 'latest');
-    expect(stdout).toContain(`${id} is pending_send_approval.`);
+    expect(stdout).toContain(`${id} is held.`);
     expect(stdout).toContain('may approve or reject it');
+    const times = stdout.match(/\d{4}-\d\d-\d\d\S*(?: \S*Z)?/g);
+    expect(times).toEqual([expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$/)]);
+    expect((await home.postern('queue', 'list')).stdout).toMatch(new RegExp(`^${id} .* held `, 'm'));
+  });
+
+  test('means the newest mail by latest, not the report about it', async () => {
+    const id = await submit('no, thank you');
+    expect((await home.postern('held', 'reject', id, '--reason', 'no')).stdout).toContain('never sent');
+    await expect
+      .poll(async () => (await home.postern('queue', 'list', '--all')).stdout)
+      .toMatch(/ available .* Your message was not approved/);
+    expect(await home.json('queue', 'show', 'latest')).toMatchObject({ id, state: 'rejected' });
+    expect((await home.postern('queue', 'explain', 'latest')).stdout).toContain(`${id} is rejected.`);
   });
 
   test('lets go of a message that is cancelled, and of no other', async () => {

@@ -73,7 +73,7 @@ describe('a newcomer', () => {
       if (line.endsWith('held list') && !noSwaks) expect(ended.stdout).toContain('Hello from swaks');
       if (line.endsWith('held list')) expect(ended.stdout).toContain('Hello from REST');
       if (line.endsWith('held approve latest'))
-        expect(ended.stdout).toMatch(/approved [0-9A-Z]{26}; it is sent\n$/);
+        expect(ended.stdout).toMatch(/approved [0-9A-Z]{26}; it is relayed\n$/);
       if (/capture (list|show)/.test(line)) expect(ended.stdout).toContain('Hello from REST');
       if (line.endsWith('audit list')) expect(ended.stdout).toContain('message.approved');
     }

@@ -59,7 +59,7 @@ describe.skipIf(noCurl)('README.md', () => {
     const held = after('held approve');
     expect(held).toContain('Hello from curl');
     if (!noSwaks) expect(held).toContain('Hello from swaks');
-    expect(held).toMatch(/approved [0-9A-Z]{26}; it is sent\n/);
+    expect(held).toMatch(/approved [0-9A-Z]{26}; it is relayed\n/);
     expect(after('capture show')).toContain('Hello from REST');
     expect(after('held reject')).toMatch(/rejected [0-9A-Z]{26}; it is never sent\n/);
     expect(after('held reject')).toMatch(/unread +mailer-daemon@/);
