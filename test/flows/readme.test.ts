@@ -62,7 +62,7 @@ describe.skipIf(noCurl)('README.md', () => {
     expect(held).toMatch(/approved [0-9A-Z]{26}; it is relayed\n/);
     expect(after('capture show')).toContain('Hello from REST');
     expect(after('held reject')).toMatch(/rejected [0-9A-Z]{26}; it is never sent\n/);
-    expect(after('held reject')).toMatch(/unread +mailer-daemon@/);
+    expect(after('held reject')).toMatch(/available +mailer-daemon@/);
     expect(after('held reject')).toContain('Your message was not approved');
     expect(after('audit list')).toContain('message.rejected');
     expect(after('mailbox set-mode')).toContain('reports@postern.test is gated_send now, was monitored');
