@@ -3,7 +3,7 @@
  *
  *   sweep(limit) ──▶ ids ──▶ ring ──▶ a full batch? again at once : wait everyMs
  *
- * It is the only timer of the house, so losing the whole queue server loses no message: `sweep`
+ * It is the only timer that mail depends on, so losing the whole queue server loses no message: `sweep`
  * finds the rows whose wake_at has passed and pushes wake_at forward in the same statement.
  */
 import type { QueueLog } from './backend.ts';

@@ -8,6 +8,7 @@ import { migrate } from '../store/migrate.ts';
 import { sweep } from '../store/sweep.ts';
 import type { Config } from './config.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import type { Metrics } from './metrics.ts';
 
 /** What every room stands on. It is handed to each as one argument. */
@@ -71,6 +72,9 @@ export async function openRuntime(
       },
     });
     opened.push(() => sweeper.close());
+
+    const housekeeping = startHousekeeping({ database, log });
+    opened.push(() => housekeeping.close());
 
     return { config, log, metrics, database, contents: contentCache(), bells, close };
   } catch (err) {

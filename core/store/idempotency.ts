@@ -1,4 +1,4 @@
-/** Requests that name themselves, so that a repeat is answered and not sent again. Keys are kept for 24 hours. */
+/** Requests that name themselves, so that a repeat is answered and not sent again. Keys count for 24 hours. */
 import type { Db } from './database.ts';
 
 export interface NamedRequest {
@@ -35,4 +35,17 @@ export async function takeKey(
     values: [mailboxId, key, requestSha256],
   });
   return rows[0];
+}
+
+/** Deletes up to `limit` keys whose time is over; returns how many. One that is being taken anew is left alone. */
+export async function forgetKeys(db: Db, limit: number): Promise<number> {
+  const { rowCount } = await db.query({
+    name: 'forget-keys',
+    text: `delete from idempotency_keys k
+            using (select mailbox_id, key from idempotency_keys
+                    where created_at < now() - interval '24 hours' limit $1 for update skip locked) old
+            where k.mailbox_id = old.mailbox_id and k.key = old.key`,
+    values: [limit],
+  });
+  return rowCount ?? 0;
 }
