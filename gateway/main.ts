@@ -7,6 +7,7 @@
 import { loadCertificate } from '../core/runtime/certificate.ts';
 import type { Room, Runtime } from '../core/runtime/runtime.ts';
 import { openAcceptDoor } from './accept.ts';
+import { watchCertificate } from './certificate-watch.ts';
 import { budget } from './collector.ts';
 import { openCredentials } from './credentials.ts';
 import type { DoorKind } from './door.ts';
@@ -48,6 +49,7 @@ export async function startGateway(runtime: Runtime): Promise<Gateway> {
   const { config, log, metrics, database } = runtime;
   const { limits } = config;
   const certificate = await loadCertificate(config, config.data_dir);
+  const certificateWatch = watchCertificate(runtime, certificate);
   const acceptDoor = openAcceptDoor(runtime);
   const pressure = watchPressure(runtime);
   const enter = sessionLimits({ sessions: limits.sessions, perAddress: limits.sessions_per_address });
@@ -65,6 +67,7 @@ export async function startGateway(runtime: Runtime): Promise<Gateway> {
     await Promise.all(open.map((listening) => listening.close()));
     await acceptDoor.drain();
     await pressure.close();
+    certificateWatch.close();
   };
 
   const credentials = openCredentials({
@@ -89,6 +92,7 @@ export async function startGateway(runtime: Runtime): Promise<Gateway> {
     async reloadCertificate() {
       const fresh = await loadCertificate(config, config.data_dir);
       for (const listening of open) listening.use(fresh);
+      certificateWatch.use(fresh);
     },
   };
 }

@@ -24,6 +24,10 @@ export type Alarm =
   | 'disk'
   | 'certificate';
 
+/** What has happened stays so: nothing that Postern could see ends these. */
+const PASSING: readonly Alarm[] = ['content', 'oversight_copy'];
+const PASSES_MS = 86_400_000;
+
 export interface Metrics {
   readonly registry: Registry;
   accepted(source: Source, messages?: number): void;
@@ -43,6 +47,7 @@ export interface Metrics {
   watchDepth(depths: () => Promise<Partial<Record<State, number>>>): void;
   swept(messages: number): void;
   dsn(kind: 'failed' | 'delayed' | 'rejected' | 'expired' | 'unknown' | 'dropped'): void;
+  /** One of what has happened, and not of a condition that ends, is over after a day without another. */
   alarm(kind: Alarm, on: boolean): void;
 }
 
@@ -70,11 +75,16 @@ export function createMetrics({ defaults = false }: { defaults?: boolean } = {})
     labelNames: ['listener'],
     registers,
   });
+  const raised = new Map<Alarm, number>();
   const alarms = new Gauge({
     name: 'postern_alarm',
     help: '1 while something needs a person',
     labelNames: ['kind'],
     registers,
+    collect() {
+      for (const kind of PASSING)
+        if (Date.now() - (raised.get(kind) ?? Infinity) > PASSES_MS) this.set({ kind }, 0);
+    },
   });
   const latency = new Histogram({
     name: 'postern_delivery_seconds',
@@ -106,7 +116,10 @@ export function createMetrics({ defaults = false }: { defaults?: boolean } = {})
     watchDepth: (depths) => watchDepth(registry, depths),
     swept: (messages) => swept.inc(messages),
     dsn: (kind) => dsns.inc({ kind }),
-    alarm: (kind, on) => alarms.set({ kind }, on ? 1 : 0),
+    alarm(kind, on) {
+      if (on) raised.set(kind, Date.now());
+      alarms.set({ kind }, on ? 1 : 0);
+    },
   };
 }
 

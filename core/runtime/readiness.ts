@@ -16,9 +16,9 @@ export async function readiness({
   bells,
 }: Pick<Runtime, 'database' | 'bells'>): Promise<Readiness> {
   const [store, schema, queue] = await Promise.all([
-    holds(ping(database.pool).then(() => true)),
-    holds(pendingMigrations(database.url).then((pending) => pending.length === 0)),
-    holds(bells.healthy()),
+    answersInTime(ping(database.pool).then(() => true)),
+    answersInTime(pendingMigrations(database.url).then((pending) => pending.length === 0)),
+    answersInTime(bells.healthy()),
   ]);
   return {
     ready: store && schema,
@@ -31,10 +31,10 @@ export async function readiness({
 }
 
 /** False also when the answer fails or is late. */
-async function holds(question: Promise<boolean>): Promise<boolean> {
+export async function answersInTime(question: Promise<boolean>, patienceMs = PATIENCE_MS): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((done) => {
-    timer = setTimeout(done, PATIENCE_MS, false);
+    timer = setTimeout(done, patienceMs, false);
   });
   return Promise.race([question.catch(() => false), late]).finally(() => clearTimeout(timer));
 }

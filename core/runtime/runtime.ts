@@ -10,6 +10,7 @@ import type { Config } from './config.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import type { Metrics } from './metrics.ts';
+import { startWatch } from './watch.ts';
 
 /** What every room stands on. It is handed to each as one argument. */
 export interface Runtime {
@@ -75,6 +76,8 @@ export async function openRuntime(
 
     const housekeeping = startHousekeeping({ database, log });
     opened.push(() => housekeeping.close());
+    const watch = startWatch({ bells, database, metrics, log });
+    opened.push(() => watch.close());
 
     return { config, log, metrics, database, contents: contentCache(), bells, close };
   } catch (err) {
