@@ -17,7 +17,7 @@ export function portFailure(err: unknown, config: Config): Failure | undefined {
   if (code === 'EADDRINUSE')
     return new Failure(`port ${port} on ${address}${setting} is in use by another program`, {
       code: 'port_in_use',
-      hint: `stop that program, or ${other}`,
+      hint: `see who has it: ${seeWho(port)}\n  end it, or ${other}`,
       cause: err,
     });
   if (code === 'EACCES')
@@ -48,13 +48,31 @@ function listenError(err: unknown): ListenError | undefined {
   return undefined;
 }
 
-function settingOf(port: number, { submission, mx, trusted, http }: Config): string[] | undefined {
-  const places: [number, string[]][] = [
-    [submission.port, ['submission', 'port']],
-    [submission.tls_port, ['submission', 'tls_port']],
-    [mx.port, ['mx', 'port']],
-    [trusted.port, ['trusted', 'port']],
-    [http.port, ['http', 'port']],
+/** The command that tells who listens there. */
+export function seeWho(port: number): string {
+  return process.platform === 'linux' ? `ss -ltnp 'sport = :${port}'` : `lsof -nP -iTCP:${port} -sTCP:LISTEN`;
+}
+
+export type Room = 'gateway' | 'policy' | 'delivery' | 'api';
+
+/** Where a process with these rooms listens, and the setting that says so; not where the system chooses the port. */
+export function settingsOf(
+  { submission, mx, trusted, http }: Config,
+  rooms: readonly Room[] = ['gateway'],
+): { host: string; port: number; path: string[] }[] {
+  const gateway = rooms.includes('gateway');
+  const places: [boolean, { host: string }, number, string[]][] = [
+    [true, http, http.port, ['http', 'port']],
+    [gateway && submission.enabled, submission, submission.port, ['submission', 'port']],
+    [gateway && submission.enabled, submission, submission.tls_port, ['submission', 'tls_port']],
+    [gateway && mx.enabled, mx, mx.port, ['mx', 'port']],
+    [gateway && trusted.enabled, trusted, trusted.port, ['trusted', 'port']],
   ];
-  return places.find(([known]) => known === port)?.[1];
+  return places
+    .filter(([listens, , port]) => listens && port !== 0)
+    .map(([, { host }, port, path]) => ({ host, port, path }));
+}
+
+function settingOf(port: number, config: Config): string[] | undefined {
+  return settingsOf(config).find((place) => place.port === port)?.path;
 }

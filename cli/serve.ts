@@ -13,6 +13,7 @@ import { provisionMailboxes } from '../core/runtime/provision.ts';
 import { openRuntime, type Room } from '../core/runtime/runtime.ts';
 import { endOnSignal } from '../core/runtime/shutdown.ts';
 import { startHealth } from './health.ts';
+import { refuseNeighbours } from './neighbours.ts';
 import { portFailure } from './port-failure.ts';
 import { type Bound, greet, quickstartAccounts } from './quickstart.ts';
 import { type Common, configOf } from './settings.ts';
@@ -31,6 +32,10 @@ export async function serve(rooms: RoomName[], options: ServeOptions): Promise<v
   const log = createLog({
     level: config.log.level,
     room: rooms.length === ROOMS.length ? 'all' : rooms.join('+'),
+  });
+  await refuseNeighbours(config, {
+    rooms,
+    typed: options.quickstart === true ? 'npm start' : `postern serve ${rooms.join(' ')}`,
   });
   const opened: Room[] = [];
   const starting = start(config, log, rooms, opened, options);

@@ -10,7 +10,7 @@ import {
   type Finding,
 } from '../checks.ts';
 import { command } from '../command.ts';
-import { say, table } from '../output.ts';
+import { misuse, say, table } from '../output.ts';
 import { quickstartFile, readQuickstart } from '../quickstart-file.ts';
 import { type Common, configOf, placeOf, urlOf } from '../settings.ts';
 
@@ -22,6 +22,8 @@ export function addDoctorCommand(program: Command): void {
 }
 
 async function doctor(options: Common & { health?: boolean }): Promise<void> {
+  if (options.health === true && options.url !== undefined)
+    throw misuse('--health asks the process of this configuration, so it takes no --url');
   const config = configOf(options); // faults of it are told with all their names
   const quickstart = options.health === true ? undefined : readQuickstart(quickstartFile(config.data_dir));
   const findings =

@@ -35,6 +35,12 @@ export function lockFolder(file: string, what: string): { release(): void } {
   };
 }
 
+/** The live process that holds this lock, if one does. */
+export function lockOwner(file: string): number | undefined {
+  const owner = ownerOf(file);
+  return owner !== undefined && owner.pid !== process.pid && lives(owner) ? owner.pid : undefined;
+}
+
 function linked(draft: string, file: string): boolean {
   try {
     linkSync(draft, file);

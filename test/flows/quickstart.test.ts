@@ -112,7 +112,15 @@ describe('a newcomer', () => {
   test('starts it a second time beside the first, and is told who has the folder', async () => {
     const { code, stderr } = await home.tryStart();
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^postern: .*data is in use by process \d+; /m);
+    const { url } = home.quickstart().api;
+    expect(stderr).toMatch(
+      new RegExp(
+        `^postern: .*data is in use by process ${postern.pid}: Postern runs there already \\(${url}\\)$`,
+        'm',
+      ),
+    );
+    expect(stderr).toContain(`kill ${postern.pid}\n`);
+    expect(stderr).toMatch(/^ {2}POSTERN_DATA_DIR=\.\/data-2 (POSTERN_\w+_PORT=\d+ ){4}npm start$/m);
     expect((await home.postern('doctor', '--health', '--url', 'x')).code).toBe(2);
     expect(await home.json('held', 'list')).toMatchObject({ held: expect.anything() });
   });
@@ -164,11 +172,34 @@ test.for([
     expect(code).toBe(1);
     expect(stderr.trim().split('\n')).toEqual([
       `postern: port ${home.ports[name]} on 127.0.0.1 (${key}, ${variable}) is in use by another program`,
-      `  stop that program, or choose another, as in ${variable}=${home.ports[name] + 1}`,
+      expect.stringContaining(`:${home.ports[name]}`),
+      '  end it, or choose another:',
+      expect.stringMatching(new RegExp(`^  (POSTERN_\\w+_PORT=\\d+ ){3}${variable}=\\d+ npm start$`)),
     ]);
-    expect(existsSync(join(home.folder, 'data/postgres/postmaster.pid'))).toBe(false);
+    expect(existsSync(join(home.folder, 'data'))).toBe(false);
   } finally {
     other.close();
+    await home.remove();
+  }
+});
+
+test('every port in use is told at once, with a line that starts it beside the other Postern', async () => {
+  const home = await newcomer();
+  try {
+    await home.start();
+    const beside = { POSTERN_DATA_DIR: join(home.folder, 'data-2') };
+    const { code, stderr } = await home.tryStart(beside);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^postern: 4 ports are in use by another Postern:$/m);
+    for (const port of Object.values(home.ports)) expect(stderr).toContain(`  port ${port} on 127.0.0.1 (`);
+    expect(existsSync(beside.POSTERN_DATA_DIR)).toBe(false);
+    const line = stderr.trim().split('\n').at(-1)!;
+    const set = Object.fromEntries(
+      [...line.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name, value]),
+    );
+    expect(set).toMatchObject(beside);
+    expect(await (await home.start({ env: set })).end('SIGTERM')).toBe(0);
+  } finally {
     await home.remove();
   }
 });
