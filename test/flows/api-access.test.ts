@@ -216,8 +216,8 @@ test('a request that promises JSON and brings nothing is as good as an empty obj
 
 test('a login is made once, and its password is told once', async () => {
   const mailbox = await api.mailbox('login@ours.example', 'gated_send');
-  const make = () =>
-    api.call('POST', '/v1/logins', { key: api.keys.admin, body: { mailbox: mailbox.address } });
+  const body = { mailbox: mailbox.address, owner: 'rita' };
+  const make = () => api.call('POST', '/v1/logins', { key: api.keys.admin, body });
   const made = await make();
   expect(made).toMatchObject({
     status: 201,
@@ -226,6 +226,7 @@ test('a login is made once, and its password is told once', async () => {
   expect(made.json.password).toMatch(/^.{20,}$/);
   expect(await make()).toMatchObject({ status: 409, json: { code: 'already_exists' } });
   const all = await api.call('GET', '/v1/logins', { key: api.keys.admin });
+  expect(all.json.logins).toContainEqual(expect.objectContaining({ id: made.json.id, owner: 'rita' }));
   expect(all.text).not.toContain(made.json.password);
   expect(all.text).not.toMatch(/argon2/);
 });
