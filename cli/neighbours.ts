@@ -10,6 +10,7 @@ import { lockOwner } from '../core/runtime/folder-lock.ts';
 import { Failure } from './output.ts';
 import { portFailure, type Room, seeWho, settingsOf } from './port-failure.ts';
 import { quickstartFile, readQuickstart } from './quickstart-file.ts';
+import { sh } from './welcome.ts';
 
 export interface Start {
   rooms: readonly Room[];
@@ -98,7 +99,7 @@ function kept(taken: Place[], wanted: Place[]): string[] {
   const names = ['POSTERN_CONFIG', nameOf(['data_dir']), ...wanted.map(({ path }) => nameOf(path))];
   return names
     .filter((name) => process.env[name] && !moved.includes(name))
-    .map((name) => `${name}=${process.env[name]}`);
+    .map((name) => `${name}=${sh(process.env[name]!)}`);
 }
 
 /** Settings with free ports for these places, as they stand before a command. */
