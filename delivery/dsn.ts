@@ -15,13 +15,7 @@ import { statusOf } from '../core/mail/next-hop.ts';
 import { isAsciiText } from '../core/mail/text.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
 import { isTheDatasFault } from '../core/store/batcher.ts';
-import {
-  type Debt,
-  type DebtRecipient,
-  type Payment,
-  pay,
-  readDebt,
-} from '../core/store/dsn.ts';
+import { type Debt, type DebtRecipient, type Payment, pay, readDebt } from '../core/store/dsn.ts';
 import type { NewContent, NewMessage } from '../core/store/new-message.ts';
 
 export type Destination =
