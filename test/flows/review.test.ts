@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
 import { newId } from '../../core/mail/id.ts';
+import { plainTime } from '../../core/mail/text.ts';
 import { claim } from '../../core/store/claiming.ts';
 import { beginLease } from '../../core/store/leases.ts';
 import {
@@ -119,7 +120,7 @@ describe('A-04 a decision said again', () => {
     const other = { ...answer, principal: await oversight.principal() };
     await expect(approve(oversight.house, other)).rejects.toThrow(AlreadyDecided);
     await expect(approve(oversight.house, other)).rejects.toThrow(
-      `This message was already approved by ${answer.principal.name} at ${at.toISOString()}.`,
+      `This message was already approved by ${answer.principal.name} at ${plainTime(at)}.`,
     );
   });
 });
