@@ -12,6 +12,7 @@
 import type { Runtime } from '../core/runtime/runtime.ts';
 import { type Batcher, isTheDatasFault } from '../core/store/batcher.ts';
 import { type Case, type Ruling, readCases } from '../core/store/judging.ts';
+import type { Lane } from '../core/store/lane.ts';
 import { expire } from '../core/store/reviewing.ts';
 import { decide, type Verdict } from './decide.ts';
 import { rulingOf } from './ruling.ts';
@@ -29,6 +30,7 @@ const BATCH = 200;
 const WAITING = 20_000;
 
 export function judge(ground: Ground, rulings: Batcher<Ruling, boolean>): Judge {
+  const lane = ground.database.lane('cases');
   const waiting = new Set<string>();
   let working: Promise<void> | undefined;
 
@@ -36,7 +38,7 @@ export function judge(ground: Ground, rulings: Batcher<Ruling, boolean>): Judge 
     while (waiting.size > 0) {
       const ids = takeSome(waiting);
       try {
-        await judgeBatch(ground, rulings, ids);
+        await judgeBatch(ground, lane, rulings, ids);
       } catch (err) {
         // The rows still say what is to be done, and the sweeper reads them.
         ground.log.error(
@@ -69,8 +71,13 @@ function takeSome(waiting: Set<string>): string[] {
   return ids.sort();
 }
 
-async function judgeBatch(ground: Ground, rulings: Batcher<Ruling, boolean>, ids: string[]): Promise<void> {
-  const cases = await readCases(ground.database.pool, ids);
+async function judgeBatch(
+  ground: Ground,
+  lane: Lane,
+  rulings: Batcher<Ruling, boolean>,
+  ids: string[],
+): Promise<void> {
+  const cases = await readCases(lane, ids);
   const outcomes = await Promise.allSettled(cases.map((one) => judgeOne(ground, rulings, one)));
   const next = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []));
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');

@@ -13,8 +13,11 @@ export interface Db {
 export interface Database {
   readonly url: string;
   readonly pool: pg.Pool;
-  /** A connection of its own for one batcher: statements on it run one after the other. */
-  lane(name: string): Lane;
+  /**
+   * A connection of its own for one kind of statement, which run on it one after the other. Where not `durable`, a
+   * commit returns before it is on disk: a crash of PostgreSQL may undo it, wholly, as if it had not been asked for.
+   */
+  lane(name: string, options?: { durable?: boolean }): Lane;
   /** Runs `work` in one transaction; rolls back when it throws. */
   transaction<T>(work: (db: Db) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -47,8 +50,8 @@ export function openDatabase(options: {
   return {
     url,
     pool,
-    lane(name) {
-      const lane = openLane({ url, name, onError });
+    lane(name, { durable = true } = {}) {
+      const lane = openLane({ url, name, durable, onError });
       lanes.push(lane);
       return lane;
     },

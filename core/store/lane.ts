@@ -17,7 +17,12 @@ export interface Lane {
   close(): Promise<void>;
 }
 
-export function openLane(options: { url: string; name: string; onError: (err: unknown) => void }): Lane {
+export function openLane(options: {
+  url: string;
+  name: string;
+  durable: boolean;
+  onError: (err: unknown) => void;
+}): Lane {
   let client: Promise<pg.Client> | undefined;
   let closed = false;
 
@@ -37,6 +42,7 @@ export function openLane(options: { url: string; name: string; onError: (err: un
     fresh.on('end', forget);
     await fresh.connect();
     await fresh.query(BY_KEY);
+    if (!options.durable) await fresh.query('set synchronous_commit = off');
     return fresh;
   }
 
