@@ -8,6 +8,7 @@
  */
 import type { Config } from '../core/runtime/config.ts';
 import { createLog, type Log } from '../core/runtime/log.ts';
+import { collectLessOften } from '../core/runtime/memory.ts';
 import { createMetrics } from '../core/runtime/metrics.ts';
 import { provisionMailboxes } from '../core/runtime/provision.ts';
 import { openRuntime, type Room } from '../core/runtime/runtime.ts';
@@ -27,6 +28,7 @@ export interface ServeOptions extends Common {
 
 /** Resolves when the process is ready; a signal ends it from then on. Throws when it cannot start. */
 export async function serve(rooms: RoomName[], options: ServeOptions): Promise<void> {
+  collectLessOften();
   const began = performance.now();
   const config = configOf(options);
   const log = createLog({
