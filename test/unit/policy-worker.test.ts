@@ -12,8 +12,9 @@ function stalled() {
     if (!open) await new Promise<void>((go) => gates.push(go));
     return { rows: [] };
   };
+  const lane = { query };
   const ground = {
-    database: { pool: { query }, transaction: async () => [] },
+    database: { lane: () => lane, transaction: async () => [] },
     bells: { ring() {} },
     log: { error: (fields: unknown) => errors.push(fields), info() {} },
     metrics: {},
@@ -23,7 +24,7 @@ function stalled() {
     ...judging,
     asked,
     errors,
-    ground,
+    lane,
     async release() {
       open = true;
       for (const go of gates) go();
@@ -61,16 +62,14 @@ test('when the store stalls, memory stays flat: what does not fit is left to the
 
 test('a store that fails is noted, and the next bell is answered again', async () => {
   const room = stalled();
-  const { query } = room.ground.database.pool as unknown as { query: unknown };
-  Object.assign(room.ground.database.pool, {
-    query: async () => {
-      throw new Error('gone');
-    },
-  });
+  const { query } = room.lane;
+  room.lane.query = async () => {
+    throw new Error('gone');
+  };
   room.take(['id-0']);
   await room.drain();
   expect(room.errors).toHaveLength(1);
-  Object.assign(room.ground.database.pool, { query });
+  room.lane.query = query;
   room.take(['id-1']);
   await room.release();
   expect(room.asked).toEqual([['id-1']]);
