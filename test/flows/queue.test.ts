@@ -184,6 +184,12 @@ describe.each(SERVERS)('on %s', (server) => {
     expect(here.all()).toEqual(['fine']);
     expect(lines.filter((line) => line.includes('no bell'))).toHaveLength(3);
     expect(lines.join('')).not.toContain('Hello');
+    // a job is taken off the queue a moment after its bell was answered
+    const left = async () => {
+      const { waiting, active } = await queue.getJobCounts();
+      return waiting! + active!;
+    };
+    await until('the queue to be empty', async () => (await left()) === 0);
     expect(await queue.getJobCounts()).toMatchObject({ waiting: 0, active: 0, failed: 0, completed: 0 });
   });
 
