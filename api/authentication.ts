@@ -14,6 +14,27 @@ export interface Authenticator {
   callerOf(apiKey: string, address: string): Promise<Caller>;
 }
 
+/** The caller of an operation that asks for no key. */
+export const NOBODY: Caller = {
+  key: {
+    id: '',
+    name: '',
+    prefix: '',
+    scopes: [],
+    principalId: '',
+    principalKind: 'agent',
+    principalName: '',
+    owner: null,
+    mailboxId: null,
+    createdAt: new Date(0),
+    expiresAt: null,
+    lastUsedAt: null,
+    revokedAt: null,
+  },
+  actor: { type: 'peer', id: null, name: 'anonymous' },
+  onlyMailbox: null,
+};
+
 const TOUCH_EVERY_MS = 60_000;
 
 export function authenticator(db: Db, options: { baseUrl: string }): Authenticator {

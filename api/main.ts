@@ -19,12 +19,11 @@ export async function startApi(runtime: Runtime): Promise<Api> {
   const { http } = runtime.config;
   const app = await buildServer(runtime);
   const door = openDoor(runtime);
-  const keys = authenticator(runtime.database.pool, {
-    baseUrl: http.public_url ?? `http://${http.host}:${http.port}`,
-  });
+  const baseUrl = (http.public_url ?? `http://${http.host}:${http.port}`).replace(/\/+$/, '');
+  const keys = authenticator(runtime.database.pool, { baseUrl });
   mountHealth(app, runtime);
   mountQueueView(app, runtime, keys);
-  mountOperations(app, { operations: OPERATIONS, authenticator: keys, call: { runtime, door } });
+  mountOperations(app, { operations: OPERATIONS, authenticator: keys, call: { runtime, door, baseUrl } });
   try {
     await app.listen({ host: http.host, port: http.port });
   } catch (err) {

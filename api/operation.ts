@@ -1,6 +1,7 @@
 /**
  * One operation, defined once: its name, who may call it, what goes in, what comes out, and who does it.
- * The REST route and the OpenAPI entry are made from this, so no interface can disagree with another.
+ * The REST route, the MCP tool, the OpenAPI entry and the reference page are made from this, so no interface
+ * can disagree with another. Adding one is a file in `operations/` and a line in `registry.ts`.
  */
 import type { z } from 'zod';
 import type { Actor } from '../core/mail/actor.ts';
@@ -24,48 +25,101 @@ export interface Call {
   caller: Caller;
   /** The peer's address, for the trace of what it sends. */
   address: string;
+  /** Where this Postern is reached from outside, without a slash at the end. */
+  baseUrl: string;
   /** The Idempotency-Key header. */
   idempotencyKey: string | undefined;
+  /** What a person was mailed and the caller now shows: the `approval_code` of the input or its header. */
+  approvalCode: string | undefined;
+  /** Ends when the caller has gone away: nothing needs to be waited for any longer. */
+  gone: AbortSignal;
 }
 
 /** An answer that is not JSON. */
 export class Raw {
-  readonly body: Buffer | AsyncIterable<string>;
+  readonly body: Buffer | AsyncIterable<string | Buffer>;
   readonly headers: Record<string, string>;
-  constructor(body: Buffer | AsyncIterable<string>, headers: Record<string, string>) {
+  constructor(body: Buffer | AsyncIterable<string | Buffer>, headers: Record<string, string>) {
     this.body = body;
     this.headers = headers;
   }
 }
 
-/** An answer with another status than the operation's usual one. */
+/** An answer with another status than the operation's usual one, or with headers of its own. */
 export class Answer<T> {
   readonly status: number;
   readonly body: T;
-  constructor(status: number, body: T) {
+  readonly headers: Record<string, string>;
+  constructor(status: number, body: T, headers: Record<string, string> = {}) {
     this.status = status;
     this.body = body;
+    this.headers = headers;
   }
 }
 
+/** How much a person has to confirm: see operator-codes.ts. */
+export type Tier = 'medium' | 'high';
+
+/** The operation as a tool of MCP. */
+export interface Tool {
+  /** What the model reads about it, in a sentence or two. */
+  description: string;
+  /** Members of the input that the tool takes, in this order. `mailbox_id` may always be left out by its caller. */
+  takes: readonly string[];
+  /** Behaviour as MCP names it; what is not named is false. */
+  hints: readonly ('readOnly' | 'destructive' | 'idempotent')[];
+  /**
+   * How the answer is told to a model: as JSON; as JSON with the warning that its fields come from outside; or with
+   * the text of mail taken out and fenced, for one message or for several.
+   */
+  tells?: 'json' | 'fields' | 'message' | 'messages';
+}
+
+export type Area =
+  | 'emails'
+  | 'oversight'
+  | 'audit'
+  | 'capture'
+  | 'queue'
+  | 'mailboxes'
+  | 'contacts'
+  | 'suppression'
+  | 'webhooks'
+  | 'keys'
+  | 'logins'
+  | 'account'
+  | 'domains'
+  | 'identity'
+  | 'support';
+
 export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodType = z.ZodType> {
+  /** Of the tool too, and of its path `/v1/{name}`. */
   name: string;
   summary: string;
-  area: 'emails' | 'oversight' | 'audit' | 'capture' | 'queue' | 'mailboxes' | 'keys' | 'logins';
+  area: Area;
   access: Access;
   /**
    * A key bound to one mailbox may call it: `handle` keeps what it reads and does within `caller.onlyMailbox`.
    * Where this is not said such a key is refused, whatever its scopes, so a new operation cannot forget it.
    */
   confined?: true;
-  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Its `:names` are members of `input`. */
   path: string;
   status?: 200 | 201 | 202;
   input: I;
   output: O | 'raw';
-  /** Unknown members are refused (422), so that a misspelt one cannot be lost. */
+  /** Further statuses of success with their bodies, for the reference. */
+  also?: Readonly<Record<number, z.ZodType>>;
+  /** Unknown members are refused (422), so that a misspelt one cannot be lost. Elsewhere they are listed as ignored. */
   strict?: boolean;
+  /** Takes a body of up to 40 MiB instead of 1. */
+  large?: true;
+  /** Answers repeats of an idempotency key itself; other operations are answered from what they said first. */
+  repeats?: 'own';
+  /** Whether a person has to confirm this call by a code, and how much is at stake; null for not. */
+  guard?(input: z.output<I>, call: Call): Promise<Tier | null>;
+  tool?: Tool;
   handle(input: z.output<I>, call: Call): Promise<z.input<O> | Answer<z.input<O>> | Raw>;
 }
 

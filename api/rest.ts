@@ -3,18 +3,18 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Authenticator } from './authentication.ts';
-import { requireScope, requireWhole } from './authentication.ts';
-import { faultsOf } from './faults.ts';
-import { Answer, type Call, type Caller, type Operation, Raw } from './operation.ts';
-import { invalid, Problem } from './problem.ts';
+import { NOBODY } from './authentication.ts';
+import { type Call, type Caller, type Operation, Raw } from './operation.ts';
+import { type Done, perform, permit } from './perform.ts';
+import { Problem } from './problem.ts';
 
 export interface RestOptions {
   operations: readonly Operation[];
   authenticator: Authenticator;
-  call: Pick<Call, 'runtime' | 'door'>;
+  call: Pick<Call, 'runtime' | 'door' | 'baseUrl'>;
 }
 
-const SEND_BYTES = 40 << 20;
+const LARGE_BYTES = 40 << 20;
 const BODY_BYTES = 1 << 20;
 
 export function mountOperations(
@@ -26,51 +26,34 @@ export function mountOperations(
     app.route({
       method: one.method,
       url: one.path,
-      bodyLimit: one.name === 'send_email' ? SEND_BYTES : BODY_BYTES,
+      bodyLimit: one.large ? LARGE_BYTES : BODY_BYTES,
       schema: documentation(one),
       // Before the body is read: nobody without a key makes us read and parse 40 MiB.
       async onRequest(request) {
-        const caller = await authenticator.authenticate(request);
-        requireScope(caller, one.access);
-        if (one.confined !== true) requireWhole(caller);
+        const caller = one.access === 'none' ? NOBODY : await authenticator.authenticate(request);
+        permit(one, caller);
         callers.set(request, caller);
       },
       async handler(request, reply) {
-        const input = readInput(one, request);
-        const answer = await one.handle(input, {
+        const given = givenBy(one, request);
+        const done = await perform(one, given, {
           ...call,
           caller: callers.get(request)!,
           address: request.ip,
           idempotencyKey: idempotencyKeyOf(request),
+          approvalCode: approvalCodeOf(request, given),
+          gone: goneSignal(request, reply),
         });
-        return send(one, answer, reply);
+        return send(done, reply);
       },
     });
   }
 }
 
-function readInput(one: Operation, request: FastifyRequest): Record<string, unknown> {
+/** What the path names is what was asked for, whatever the rest says. */
+function givenBy(one: Operation, request: FastifyRequest): Record<string, unknown> {
   const sent = one.method === 'GET' ? request.query : request.body;
-  // path members last: what the path names is what was asked for
-  const given = { ...(sent as object | undefined), ...(request.params as object) };
-  const schema = one.strict ? one.input.strict() : one.input;
-  const parsed = schema.safeParse(given, { reportInput: true });
-  if (!parsed.success) throw faultsOf(parsed.error);
-  const nul = nulIn(parsed.data, []);
-  if (nul !== undefined)
-    throw invalid(400, 'invalid_field', [{ field: nul.join('.'), message: 'must not hold NUL' }]);
-  return parsed.data as Record<string, unknown>;
-}
-
-/** Where a text of the input holds NUL, which PostgreSQL has no way to store or compare. */
-function nulIn(value: unknown, path: string[]): string[] | undefined {
-  if (typeof value === 'string') return value.includes('\0') ? path : undefined;
-  if (typeof value !== 'object' || value === null) return undefined;
-  for (const [name, child] of Object.entries(value)) {
-    const found = nulIn(child, [...path, name]);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+  return { ...(sent as object | undefined), ...(request.params as object) };
 }
 
 function idempotencyKeyOf({ headers }: FastifyRequest): string | undefined {
@@ -80,18 +63,23 @@ function idempotencyKeyOf({ headers }: FastifyRequest): string | undefined {
   throw new Problem(400, 'invalid_field', 'Idempotency-Key: must be 1 to 200 printable characters.');
 }
 
-function send(one: Operation, answer: unknown, reply: FastifyReply): FastifyReply {
-  if (answer instanceof Raw) {
-    reply.code(one.status ?? 200).headers(answer.headers);
-    return reply.send(Buffer.isBuffer(answer.body) ? answer.body : Readable.from(answer.body));
-  }
-  const { status, body } = answer instanceof Answer ? answer : { status: one.status ?? 200, body: answer };
-  // Parsed on the way out as well: a member that the definition does not name is not told.
-  const told = one.output === 'raw' ? body : one.output.parse(body);
-  return reply
-    .code(status)
-    .header('content-type', 'application/json; charset=utf-8')
-    .send(JSON.stringify(told));
+function approvalCodeOf({ headers }: FastifyRequest, given: Record<string, unknown>): string | undefined {
+  const code = given.approval_code ?? headers['x-approval-code'];
+  return typeof code === 'string' && code !== '' && code.length <= 16 ? code : undefined;
+}
+
+/** Ends when the connection closes before the answer was sent. */
+function goneSignal(_request: FastifyRequest, reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.once('close', () => controller.abort());
+  return controller.signal;
+}
+
+function send({ status, headers, body }: Done, reply: FastifyReply): FastifyReply {
+  reply.code(status).headers(headers);
+  if (body instanceof Raw)
+    return reply.send(Buffer.isBuffer(body.body) ? body.body : Readable.from(body.body));
+  return reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(body));
 }
 
 /** What OpenAPI says of an operation; requests are read by `readInput`, which knows the same definition. */

@@ -66,6 +66,8 @@ export const sendEmail = operation({
   path: '/v1/mailboxes/:mailbox_id/send',
   status: 202,
   strict: true,
+  large: true,
+  repeats: 'own',
   input,
   output: Sent,
   async handle(sent, call) {

@@ -21,7 +21,7 @@ export async function takeKey(
   const taken = await db.query({
     name: 'take-key',
     text: `insert into idempotency_keys as k (mailbox_id, key, message_id, request_sha256) values ($1, $2, $3, $4)
-           on conflict (mailbox_id, key) do update
+           on conflict (mailbox_id, operation, key) do update
              set message_id = excluded.message_id, request_sha256 = excluded.request_sha256, created_at = now()
              where k.created_at < now() - interval '24 hours'
            returning 1`,

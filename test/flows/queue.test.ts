@@ -31,9 +31,9 @@ afterAll(async () => {
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const names = (count: number) => Array.from({ length: count }, (_, i) => `m${rooms}-${i}`);
 
-async function until(what: string, done: () => boolean, ms = 10_000): Promise<void> {
+async function until(what: string, done: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
   const deadline = Date.now() + ms;
-  while (!done()) {
+  while (!(await done())) {
     if (Date.now() > deadline) throw new Error(`${what}: not within ${ms} ms`);
     await sleep(5);
   }
