@@ -4,6 +4,7 @@ import { startSweeper } from '../queue/sweeper.ts';
 import { type ContentCache, contentCache } from '../store/contents.ts';
 import { type Database, openDatabase } from '../store/database.ts';
 import { loseExpired } from '../store/leases.ts';
+import { type Listening, openListening } from '../store/listening.ts';
 import { migrate } from '../store/migrate.ts';
 import { sweep } from '../store/sweep.ts';
 import type { Config } from './config.ts';
@@ -21,6 +22,8 @@ export interface Runtime {
   /** Bytes the door has just stored, for the delivery room of the same process. */
   readonly contents: ContentCache;
   readonly bells: Bells;
+  /** What the other processes tell in passing. */
+  readonly listening: Listening;
 }
 
 /** A room that has started; `close` finishes what it has begun and takes nothing new. */
@@ -63,6 +66,9 @@ export async function openRuntime(
     });
     opened.push(() => bells.close());
 
+    const listening = openListening(databaseUrl, log);
+    opened.push(() => listening.close());
+
     const loseDead = undertaker(database, log);
     const sweeper = startSweeper({
       bells,
@@ -79,7 +85,7 @@ export async function openRuntime(
     const watch = startWatch({ bells, database, metrics, log });
     opened.push(() => watch.close());
 
-    return { config, log, metrics, database, contents: contentCache(), bells, close };
+    return { config, log, metrics, database, contents: contentCache(), bells, listening, close };
   } catch (err) {
     await close();
     throw err;

@@ -6,9 +6,11 @@ import { openBells } from '../../core/queue/bells.ts';
 import type { Config } from '../../core/runtime/config.ts';
 import { ConfigSchema } from '../../core/runtime/config-schema.ts';
 import { createMetrics } from '../../core/runtime/metrics.ts';
+import { provisionAccount } from '../../core/runtime/provision.ts';
 import type { Room, Runtime } from '../../core/runtime/runtime.ts';
 import { contentCache } from '../../core/store/contents.ts';
 import { openDatabase } from '../../core/store/database.ts';
+import { openListening } from '../../core/store/listening.ts';
 import { freshDatabase } from './database.ts';
 
 /** Settings as they would stand in postern.yaml. */
@@ -48,14 +50,13 @@ export async function testRuntime(
     log,
     metrics: metrics.registry,
   });
+  const listening = openListening(url, log);
+  const runtime: Runtime = { config, log, metrics, database, contents: contentCache(), bells, listening };
+  await provisionAccount(runtime);
   return {
-    config,
-    log,
-    metrics,
-    database,
-    contents: contentCache(),
-    bells,
+    ...runtime,
     async close() {
+      await listening.close();
       await bells.close();
       await database.close();
       await own?.drop();
@@ -69,6 +70,7 @@ const SMALL: Record<string, Record<string, unknown>> = {
   mx: { port: 0 },
   trusted: { port: 0 },
   http: { port: 0 },
+  account: { oversight_address: 'operator@gateway.example' },
 };
 
 /** The configuration a test runs under: every port chosen by the system, our name gateway.example. */
