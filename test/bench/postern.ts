@@ -22,7 +22,7 @@ export async function startPostern(
   backend: 'redis' | 'postgres',
   ports: Ports,
   sinkPort: number,
-): Promise<Relay & { close(): Promise<void> }> {
+): Promise<Relay & { dataDir: string; close(): Promise<void> }> {
   const home = mkdtempSync(join(tmpdir(), `bench-postern-${backend}-`));
   const redis = backend === 'redis' ? await startRedis(ports.redis, home) : undefined;
   const file = join(home, 'postern.yaml');
@@ -58,6 +58,7 @@ export async function startPostern(
   return {
     name,
     port: ports.trusted,
+    dataDir: join(home, 'data'),
     pids: [postern.pid!, ...postmaster(home), ...(redis === undefined ? [] : [redis.pid!])],
     close,
   };
