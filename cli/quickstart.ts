@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type Actor, system } from '../core/mail/actor.ts';
 import type { Config } from '../core/runtime/config.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
+import { readAccount, updateAccount } from '../core/store/account.ts';
 import { createMailbox, findMailbox, type MailboxFacts } from '../core/store/accounts.ts';
 import { createKey, findKey, type Scope } from '../core/store/keys.ts';
 import { createLogin } from '../core/store/login-accounts.ts';
@@ -18,6 +19,7 @@ import { type Common, type Role, reachable } from './settings.ts';
 import { welcome } from './welcome.ts';
 
 const ADDRESS = 'agent@postern.test'; // a domain that can never be on the internet (RFC 6761 §6.2)
+const OPERATOR = 'operator@postern.test'; // its mail ends in the capture box, where codes can be read
 
 export interface Accounts {
   mailbox: MailboxFacts;
@@ -48,6 +50,8 @@ export async function quickstartAccounts(runtime: Runtime): Promise<Accounts> {
   const db = database.pool;
   const actor = system('cli');
   const before = readQuickstart(quickstartFile(config.data_dir));
+  if ((await readAccount(db)).oversightAddress === null)
+    await updateAccount(db, { oversightAddress: OPERATOR }, actor);
   const found = await findMailbox(db, before?.mailbox.id ?? ADDRESS);
   const mailbox = found ?? (await makeMailbox(runtime, actor));
   const made: string[] = [];

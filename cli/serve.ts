@@ -10,7 +10,7 @@ import type { Config } from '../core/runtime/config.ts';
 import { createLog, type Log } from '../core/runtime/log.ts';
 import { collectLessOften } from '../core/runtime/memory.ts';
 import { createMetrics } from '../core/runtime/metrics.ts';
-import { provisionMailboxes } from '../core/runtime/provision.ts';
+import { provisionAccount, provisionMailboxes } from '../core/runtime/provision.ts';
 import { openRuntime, type Room } from '../core/runtime/runtime.ts';
 import { endOnSignal } from '../core/runtime/shutdown.ts';
 import { startHealth } from './health.ts';
@@ -65,6 +65,7 @@ async function start(config: Config, log: Log, rooms: RoomName[], opened: Room[]
     return room;
   };
   const runtime = keep(await openRuntime(config, { log, metrics: createMetrics({ defaults: true }) }));
+  await provisionAccount(runtime);
   await provisionMailboxes(runtime);
   const accounts = options.quickstart === true ? await quickstartAccounts(runtime) : undefined;
 

@@ -165,6 +165,27 @@ const http = z
   })
   .prefault({});
 
+const account = z
+  .strictObject({
+    name: key(z.string().trim().min(1).max(200).optional(), {
+      description: 'Who operates this gateway, as recipients and receipts read it.',
+      expects: 'a text of 1 to 200 characters',
+      fallback: '`Postern`, or what was set by the API',
+    }),
+    oversight_address: key(address.optional(), {
+      description:
+        'Where codes, notices and reminders go. Without it nothing that needs a code can be done by API.',
+      expects: ADDRESS,
+      fallback: 'what was set by the API',
+    }),
+    physical_address: key(z.string().trim().min(1).max(2000).optional(), {
+      description: 'Postal address at the foot of mail that programs compose.',
+      expects: 'a text of 1 to 2000 characters',
+      fallback: 'what was set by the API',
+    }),
+  })
+  .prefault({});
+
 const mailbox = z.strictObject({
   address: key(address, { description: 'Address of the mailbox.', expects: ADDRESS }),
   display_name: key(z.string().min(1).max(200).optional(), {
@@ -228,6 +249,7 @@ export const ConfigSchema = z.strictObject({
   tls,
   limits,
   http,
+  account,
   mailboxes: key(z.array(mailbox).default([]), {
     description: 'Mailboxes made, or brought to these settings, at start.',
     expects: 'a list of mailboxes',

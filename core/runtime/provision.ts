@@ -1,11 +1,29 @@
-/** The mailboxes of the configuration, brought to life at each start. */
+/** The account and the mailboxes of the configuration, brought to life at each start. */
 import type { Actor } from '../mail/actor.ts';
+import { ensureAccount } from '../store/account.ts';
 import { createMailbox, findMailbox, setMode, updateMailbox } from '../store/accounts.ts';
 import { setAllowlist } from '../store/allowlists.ts';
 import type { MailboxConfig } from './config.ts';
 import type { Runtime } from './runtime.ts';
 
 const CONFIGURATION: Actor = { type: 'system', id: null, name: 'configuration' };
+
+/**
+ * Makes the account at the first start, and brings it to what the configuration says of it at each. What the
+ * configuration leaves out stays as it was last set.
+ */
+export async function provisionAccount({ config, database }: Runtime): Promise<void> {
+  const { name, oversight_address, physical_address } = config.account;
+  await ensureAccount(
+    database.pool,
+    {
+      ...(name !== undefined && { name }),
+      ...(oversight_address !== undefined && { oversightAddress: oversight_address }),
+      ...(physical_address !== undefined && { physicalAddress: physical_address }),
+    },
+    CONFIGURATION,
+  );
+}
 
 /**
  * Makes each mailbox of the configuration, or brings it to the settings there, mode and allowlist included:
