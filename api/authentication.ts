@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Db } from '../core/store/database.ts';
 import { findKey, type KeyFacts, looksLikeKey, type Scope, touchKey } from '../core/store/keys.ts';
-import { failureLimiter } from './limiter.ts';
+import { failureLimiter, tooMany } from './limiter.ts';
 import type { Access, Caller } from './operation.ts';
 import { Problem } from './problem.ts';
 
@@ -59,15 +59,7 @@ export function authenticator(db: Db, options: { baseUrl: string }): Authenticat
     const wait = limiter.blocked(address);
     const shown = hash('sha256', apiKey);
     if (wait !== undefined && !proven.has(shown))
-      throw new Problem(
-        429,
-        'rate_limited',
-        'Too many failed attempts from this address; try again later.',
-        {},
-        {
-          'retry-after': String(wait),
-        },
-      );
+      throw tooMany('Too many failed attempts from this address; try again later.', wait);
     const key = looksLikeKey(apiKey) ? await findKey(db, apiKey) : undefined;
     if (
       key === undefined ||

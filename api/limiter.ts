@@ -1,5 +1,28 @@
-/** Failed authentication, counted per address, so that keys cannot be guessed at leisure. */
+/** How often a caller may ask: counted per key or address, so that nobody can guess or flood at leisure. */
 import { isIPv6 } from 'node:net';
+import type { Runtime } from '../core/runtime/runtime.ts';
+import { ratesOf } from '../core/store/rates.ts';
+import { Problem } from './problem.ts';
+
+/** The 429 that says when to come back. */
+export function tooMany(text: string, seconds: number, extra: Record<string, unknown> = {}): Problem {
+  return new Problem(429, 'rate_limited', text, extra, { 'retry-after': String(seconds) });
+}
+
+/**
+ * Takes one of `points` that `key` has for `name` in each window of `seconds`, counted over all processes; throws
+ * the 429 when none is left. For an address give `networkOf(address)` as key.
+ */
+export async function requireRate(
+  { database }: Pick<Runtime, 'database'>,
+  name: string,
+  key: string,
+  points: number,
+  seconds: number,
+): Promise<void> {
+  const wait = await ratesOf(database.pool).take(name, key, points, seconds);
+  if (wait !== undefined) throw tooMany('Too many requests of this kind; try again later.', wait);
+}
 
 export interface Limiter {
   /** Seconds to wait when the address has used up its tries; undefined while it has some. */

@@ -222,3 +222,11 @@ create table audit_checkpoints (
   kid text not null,
   created_at timestamptz not null default now()
 );
+
+-- How often somebody asked for something lately, in the shape rate-limiter-flexible reads and writes. A crash may
+-- empty it: whoever was counted then begins anew.
+create unlogged table rate_limits (
+  key text primary key,
+  points int not null default 0,
+  expire bigint
+);
