@@ -11,6 +11,7 @@ import type { Config } from './config.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import type { Metrics } from './metrics.ts';
+import { openSigner, type Signer } from './signer.ts';
 import { startWatch } from './watch.ts';
 
 /** What every room stands on. It is handed to each as one argument. */
@@ -24,6 +25,8 @@ export interface Runtime {
   readonly bells: Bells;
   /** What the other processes tell in passing. */
   readonly listening: Listening;
+  /** Signs what Postern says of mail, approvals and its audit log. */
+  readonly signer: Signer;
 }
 
 /** A room that has started; `close` finishes what it has begun and takes nothing new. */
@@ -69,6 +72,7 @@ export async function openRuntime(
     const listening = openListening(databaseUrl, log);
     opened.push(() => listening.close());
 
+    const signer = openSigner(database, listening);
     const loseDead = undertaker(database, log);
     const sweeper = startSweeper({
       bells,
@@ -85,7 +89,7 @@ export async function openRuntime(
     const watch = startWatch({ bells, database, metrics, log });
     opened.push(() => watch.close());
 
-    return { config, log, metrics, database, contents: contentCache(), bells, listening, close };
+    return { config, log, metrics, database, contents: contentCache(), bells, listening, signer, close };
   } catch (err) {
     await close();
     throw err;

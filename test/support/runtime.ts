@@ -8,6 +8,7 @@ import { ConfigSchema } from '../../core/runtime/config-schema.ts';
 import { createMetrics } from '../../core/runtime/metrics.ts';
 import { provisionAccount } from '../../core/runtime/provision.ts';
 import type { Room, Runtime } from '../../core/runtime/runtime.ts';
+import { openSigner } from '../../core/runtime/signer.ts';
 import { contentCache } from '../../core/store/contents.ts';
 import { openDatabase } from '../../core/store/database.ts';
 import { openListening } from '../../core/store/listening.ts';
@@ -51,7 +52,17 @@ export async function testRuntime(
     metrics: metrics.registry,
   });
   const listening = openListening(url, log);
-  const runtime: Runtime = { config, log, metrics, database, contents: contentCache(), bells, listening };
+  const signer = openSigner(database, listening);
+  const runtime: Runtime = {
+    config,
+    log,
+    metrics,
+    database,
+    contents: contentCache(),
+    bells,
+    listening,
+    signer,
+  };
   await provisionAccount(runtime);
   return {
     ...runtime,

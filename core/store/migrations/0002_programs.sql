@@ -203,10 +203,12 @@ create table usage_counts (
 -- Keys that sign what we say of outgoing mail, of approvals and of the audit log. The one without retired_at signs.
 create table signing_keys (
   kid text primary key,
-  private_key text not null,
+  -- Forgotten with the key's retirement: what it signed is checked by the public half.
+  private_key text,
   public_jwk jsonb not null,
   created_at timestamptz not null default now(),
-  retired_at timestamptz
+  retired_at timestamptz,
+  check ((private_key is null) = (retired_at is not null))
 );
 create unique index signing_keys_current on signing_keys ((true)) where retired_at is null;
 
