@@ -6,6 +6,7 @@ import { type Database, openDatabase } from '../store/database.ts';
 import { loseExpired } from '../store/leases.ts';
 import { type Listening, openListening } from '../store/listening.ts';
 import { migrate } from '../store/migrate.ts';
+import { openSuppressed, type Suppressed } from '../store/suppressed.ts';
 import { sweep } from '../store/sweep.ts';
 import type { Config } from './config.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
@@ -25,6 +26,8 @@ export interface Runtime {
   readonly bells: Bells;
   /** What the other processes tell in passing. */
   readonly listening: Listening;
+  /** The addresses that get no more mail. */
+  readonly suppressed: Suppressed;
   /** Signs what Postern says of mail, approvals and its audit log. */
   readonly signer: Signer;
 }
@@ -89,7 +92,9 @@ export async function openRuntime(
     const watch = startWatch({ bells, database, metrics, log });
     opened.push(() => watch.close());
 
-    return { config, log, metrics, database, contents: contentCache(), bells, listening, signer, close };
+    const suppressed = openSuppressed(database.pool, listening);
+    const contents = contentCache();
+    return { config, log, metrics, database, contents, bells, listening, suppressed, signer, close };
   } catch (err) {
     await close();
     throw err;

@@ -12,6 +12,7 @@ import { openSigner } from '../../core/runtime/signer.ts';
 import { contentCache } from '../../core/store/contents.ts';
 import { openDatabase } from '../../core/store/database.ts';
 import { openListening } from '../../core/store/listening.ts';
+import { openSuppressed } from '../../core/store/suppressed.ts';
 import { freshDatabase } from './database.ts';
 
 /** Settings as they would stand in postern.yaml. */
@@ -53,6 +54,7 @@ export async function testRuntime(
   });
   const listening = openListening(url, log);
   const signer = openSigner(database, listening);
+  const suppressed = openSuppressed(database.pool, listening);
   const runtime: Runtime = {
     config,
     log,
@@ -61,6 +63,7 @@ export async function testRuntime(
     contents: contentCache(),
     bells,
     listening,
+    suppressed,
     signer,
   };
   await provisionAccount(runtime);
