@@ -66,13 +66,15 @@ export interface Tool {
   description: string;
   /** Members of the input that the tool takes, in this order. `mailbox_id` may always be left out by its caller. */
   takes: readonly string[];
+  /** Those of them that a tool must be given although the operation can do without. */
+  requires?: readonly string[];
   /** Behaviour as MCP names it; what is not named is false. */
   hints: readonly ('readOnly' | 'destructive' | 'idempotent')[];
   /**
    * How the answer is told to a model: as JSON; as JSON with the warning that its fields come from outside; or with
-   * the text of mail taken out and fenced, for one message or for several.
+   * the text of mail taken out and fenced, for one message or for several; or the answer's `text` alone.
    */
-  tells?: 'json' | 'fields' | 'message' | 'messages';
+  tells?: 'json' | 'fields' | 'message' | 'messages' | 'text';
 }
 
 export type Area =
