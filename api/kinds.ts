@@ -77,6 +77,11 @@ export const tagFilter = z
 
 export const direction = z.enum(['inbound', 'outbound']);
 
+export const digest = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/i, 'must be the 64 hexadecimal digits of content_digest')
+  .transform((text) => text.toLowerCase());
+
 // What could end a line, move a cursor, or make text around it read the other way.
 const UNFIT = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
 

@@ -1,6 +1,7 @@
 /** A reviewer's steps, carried out by policy/review.ts, and what its refusals are called here. */
 import { record } from '../core/store/audit.ts';
 import { type MessageRecord, readMessage } from '../core/store/messages.ts';
+import { editedSinceHeld } from '../core/store/revisions.ts';
 import {
   AlreadyDecided,
   AlreadyHandedOff,
@@ -15,7 +16,7 @@ import {
   WrongState,
 } from '../policy/review.ts';
 import type { Call } from './operation.ts';
-import { notFound, Problem } from './problem.ts';
+import { invalid, notFound, Problem } from './problem.ts';
 import { statusOf } from './statuses.ts';
 
 export interface Verdict {
@@ -32,6 +33,13 @@ export async function decideMessage(
   call: Call,
 ): Promise<MessageRecord> {
   const { key, actor } = call.caller;
+  if (verdict.digest === null && (await editedSinceHeld(call.runtime.database.pool, message.id)))
+    throw invalid(400, 'missing_field', [
+      {
+        field: 'content_digest',
+        message: 'is missing: the message was edited, so say which version you saw',
+      },
+    ]);
   const answer = {
     messageId: message.id,
     digest: verdict.digest ?? message.digest,
@@ -100,7 +108,7 @@ const STATUS: Record<RefusalCode, number> = {
   content_changed: 409,
   self_approval: 403,
   expired: 410,
-  mailbox_closed: 409,
+  account_disabled: 403,
   read_only: 403,
   wrong_status: 409,
   not_cancellable: 409,

@@ -1,6 +1,5 @@
 /** Messages as callers see them. Text of mail stands nowhere in here. */
 import { z } from 'zod';
-import type { PendingMessage } from '../core/store/holds.ts';
 import type { MessageFacts, MessageRecord } from '../core/store/messages.ts';
 import { statusOf } from './statuses.ts';
 
@@ -58,32 +57,6 @@ export const EmailResponse = EmailSummary.extend({
       status: z.string(),
       reply: z.string().nullable(),
       next_hop: z.string().nullable(),
-    }),
-  ),
-});
-
-export const Pending = EmailSummary.extend({
-  cc: z.array(z.string()),
-  bcc: z.array(z.string()),
-  oversight_mode: z.string().nullable(),
-  requested_oversight_mode: z.string().nullable(),
-  reasons: z.array(z.string()),
-  content_digest: z.string(),
-  held_at: time,
-  expires_at: time,
-});
-
-export const Review = Pending.extend({
-  composer: z.object({ type: z.string(), id: z.string(), name: z.string() }).nullable(),
-  envelope: z.object({ reverse_path: z.string(), forward_paths: z.array(z.string()) }),
-  internet_message_id: z.string().nullable(),
-  decisions: z.array(
-    z.object({
-      by: z.string(),
-      at: z.string(),
-      action: z.string(),
-      reason: z.string().nullable(),
-      content_digest: z.string(),
     }),
   ),
 });
@@ -146,47 +119,6 @@ export function emailOf(m: MessageRecord): z.input<typeof EmailResponse> {
       status: r.status,
       reply: replyText(r),
       next_hop: r.nextHop,
-    })),
-  };
-}
-
-export function pendingOf(m: PendingMessage): z.input<typeof Pending> {
-  const header = headerOf(m.facts);
-  const named = new Set([...header.to, ...header.cc].map(({ address }) => address.toLowerCase()));
-  return {
-    ...summaryOf(m),
-    cc: header.cc.map(({ address }) => address),
-    // Bcc is taken out of the header at the door; the envelope still says who gets a copy
-    bcc: m.direction === 'inbound' ? [] : m.forwardPaths.filter((path) => !named.has(path.toLowerCase())),
-    oversight_mode: m.effectiveMode,
-    requested_oversight_mode: m.requestedMode,
-    reasons: m.reasons ?? [],
-    content_digest: m.digest,
-    held_at: iso(m.heldAt),
-    expires_at: iso(m.expiresAt),
-  };
-}
-
-export function reviewOf(m: MessageRecord): z.input<typeof Review> {
-  const hold = {
-    reasons: m.hold?.reasons ?? null,
-    heldAt: m.hold?.heldAt ?? null,
-    expiresAt: m.hold?.expiresAt ?? null,
-  };
-  return {
-    ...pendingOf({ ...m, ...hold }),
-    composer:
-      m.composerId === null
-        ? null
-        : { type: m.composerKind ?? '', id: m.composerId, name: m.composerName ?? '' },
-    envelope: { reverse_path: m.reversePath, forward_paths: m.forwardPaths },
-    internet_message_id: m.internetMessageId,
-    decisions: m.decisions.map((d) => ({
-      by: d.by,
-      at: new Date(d.at).toISOString(),
-      action: d.decision,
-      reason: d.reason,
-      content_digest: d.digest,
     })),
   };
 }

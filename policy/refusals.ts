@@ -11,7 +11,7 @@ export type RefusalCode =
   | 'content_changed'
   | 'self_approval'
   | 'expired'
-  | 'mailbox_closed'
+  | 'account_disabled'
   | 'read_only'
   | 'wrong_status'
   | 'not_cancellable'
@@ -77,7 +77,7 @@ export class Expired extends ReviewRefusal {
 export class MailboxShut extends ReviewRefusal {
   constructor(shut: 'closed' | 'read_only') {
     super(
-      shut === 'closed' ? 'mailbox_closed' : 'read_only',
+      shut === 'closed' ? 'account_disabled' : 'read_only',
       shut === 'closed'
         ? 'The mailbox is closed, and nothing leaves it. You may reject the message.'
         : 'The mailbox is read_only, and nothing leaves it. Change its mode first, or reject the message.',

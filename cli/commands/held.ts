@@ -49,7 +49,8 @@ async function allPending(client: Client, mailbox?: string): Promise<Pending[]> 
       limit: 500,
     });
     all.push(...page.pending);
-    if (page.cursor === null) return all;
+    // Who waits longest is answered first; the API lists the other way round.
+    if (page.cursor === null) return all.reverse();
     cursor = page.cursor;
   }
 }

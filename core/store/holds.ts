@@ -1,9 +1,10 @@
 /** What waits for a reviewer. */
-import type { State } from '../mail/lifecycle.ts';
 import type { Db } from './database.ts';
 import { MESSAGE_COLUMNS, MESSAGE_TABLES, type MessageFacts } from './messages.ts';
 
 export interface PendingMessage extends MessageFacts {
+  threadId: string;
+  contentId: string;
   reasons: string[] | null;
   heldAt: Date | null;
   expiresAt: Date | null;
@@ -14,38 +15,72 @@ export interface PendingFilter {
   direction?: 'inbound' | 'outbound' | null;
   composerId?: string | null;
   tag?: { key: string; value: string | null } | null;
-  /** `held` alone, or with what waits for no decision but has not been handed over. */
-  states: State[];
-  afterId?: string | null;
+  /** What waits for a decision, or also what waits for none but has not been handed over. */
+  include: 'decision' | 'queue';
+  /** Continue behind this one. */
+  beforeId?: string | null;
   limit: number;
 }
 
-/** Oldest first: who waits longest is answered first. */
+/** What the filter asks of the message; only what is asked, so that the planner may begin with a rare tag. */
+function conditions(
+  { mailboxId, direction, composerId, tag }: PendingFilter,
+  bind: (value: unknown) => string,
+) {
+  return [
+    `m.spam_verdict is distinct from 'quarantined'`,
+    ...(mailboxId == null ? [] : [`m.mailbox_id = ${bind(mailboxId)}`]),
+    ...(direction == null ? [] : [`m.direction = ${bind(direction)}`]),
+    ...(composerId == null ? [] : [`m.composer_id = ${bind(composerId)}`]),
+    ...(tag == null ? [] : tagged(tag, bind)),
+  ].join(' and ');
+}
+
+function tagged({ key, value }: { key: string; value: string | null }, bind: (value: unknown) => string) {
+  const has = [`m.tags <> '{}'`, `m.tags ? ${bind(key)}`];
+  return value === null ? has : [...has, `m.tags ->> ${bind(key)} = ${bind(value)}`];
+}
+
+/** A page, newest first. */
 export async function listPending(
   db: Db,
   filter: PendingFilter,
 ): Promise<{ messages: PendingMessage[]; more: boolean }> {
+  const values: unknown[] = [];
+  const bind = (value: unknown) => `$${values.push(value)}`;
+  const fits = conditions(filter, bind);
+  const before = filter.beforeId == null ? null : bind(filter.beforeId);
+  const limit = bind(filter.limit + 1);
+  // Open holds stand in the order of their messages, so a page is read without looking at the rest.
+  const held = `select m.id from holds h join messages m on m.id = h.message_id
+     where h.closed_at is null and m.state = 'held' and ${fits}
+       ${before === null ? '' : `and h.message_id < ${before}`}
+     order by h.message_id desc limit ${limit}`;
+  // wake_at is not null exactly for live mail, and its index is small however much mail was sent before.
+  const queued = `select m.id from messages m
+     where m.wake_at is not null and m.state in ('received', 'scheduled', 'queued') and m.kind = 'mail' and ${fits}
+       ${before === null ? '' : `and m.id < ${before}`}
+     order by m.id desc limit ${limit}`;
+  const text =
+    filter.include === 'decision'
+      ? held
+      : `select id from ((${held}) union (${queued})) as waiting order by id desc limit ${limit}`;
+  const { rows: ids } = await db.query<{ id: string }>({ text, values });
+  const page = ids.slice(0, filter.limit).map(({ id }) => id);
+  return { messages: await readPending(db, page), more: ids.length > filter.limit };
+}
+
+/** In two questions, so that what is shown of a message is gathered for those of the page alone. */
+async function readPending(db: Db, ids: string[]): Promise<PendingMessage[]> {
+  if (ids.length === 0) return [];
   const { rows } = await db.query<PendingMessage>({
-    // wake_at is not null exactly for live mail, and its index is small however much mail was sent before
-    text: `select ${MESSAGE_COLUMNS}, h.reasons, h.held_at as "heldAt", h.expires_at as "expiresAt"
+    name: 'read-pending',
+    text: `select ${MESSAGE_COLUMNS}, coalesce(m.thread_id, m.id) as "threadId", m.content_id as "contentId",
+        h.reasons, h.held_at as "heldAt", h.expires_at as "expiresAt"
       from ${MESSAGE_TABLES} left join holds h on h.message_id = m.id and h.closed_at is null
-     where m.wake_at is not null and m.state = any($1::text[])
-       and ($2::text is null or m.mailbox_id = $2)
-       and ($3::text is null or m.direction = $3)
-       and ($4::text is null or m.composer_id = $4)
-       and ($5::text is null or (m.tags ? $5 and ($6::text is null or m.tags ->> $5 = $6)))
-       and ($7::text is null or m.id > $7)
-     order by m.id limit $8`,
-    values: [
-      filter.states,
-      filter.mailboxId ?? null,
-      filter.direction ?? null,
-      filter.composerId ?? null,
-      filter.tag?.key ?? null,
-      filter.tag?.value ?? null,
-      filter.afterId ?? null,
-      filter.limit + 1,
-    ],
+     where m.id = any($1::text[]) and not b.is_system
+     order by m.id desc`,
+    values: [ids],
   });
-  return { messages: rows.slice(0, filter.limit), more: rows.length > filter.limit };
+  return rows;
 }

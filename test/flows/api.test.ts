@@ -34,7 +34,10 @@ test('mail sent by REST waits for a reviewer, is approved for what was seen, and
   expect(held.reasons.length).toBeGreaterThan(0);
   const pending = await api.call('GET', '/v1/oversight/pending?tag=run=7', { key: reviewer });
   expect(pending.json.emails).toHaveLength(1);
-  expect(pending.json.pending).toEqual(pending.json.emails);
+  const { body_markdown, ...waiting } = pending.json.emails[0];
+  expect(body_markdown).toContain('Zeile zwei');
+  expect(pending.json.pending).toEqual([waiting]);
+  expect(pending.json.messages).toEqual([waiting]);
   expect(pending.json.emails[0]).toMatchObject({
     id,
     subject: 'Grüße',

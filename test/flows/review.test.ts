@@ -218,7 +218,7 @@ test('A-05 the clock of the database decides when a hold is over', async () => {
 
 test.each([
   ['read_only', 'update mailboxes set oversight_mode = $2 where id = $1', 'read_only'],
-  ['closed', 'update mailboxes set is_active = ($2 <> $2) where id = $1', 'mailbox_closed'],
+  ['closed', 'update mailboxes set is_active = ($2 <> $2) where id = $1', 'account_disabled'],
 ])('nothing of a %s mailbox can be approved, but it can be rejected', async (word, close, code) => {
   const mailboxId = await oversight.mailbox();
   const answer = await held({ mailboxId });
