@@ -12,13 +12,14 @@ import { newId } from '../core/mail/id.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
 import { type Claim, claiming, claimsHeld, holdUngated } from '../core/store/claiming.ts';
 import { giveUp, type Look, lookAt, postpone, routesInUse } from '../core/store/routes.ts';
-import { attempt } from './attempt.ts';
+import { type Attempt, attempt } from './attempt.ts';
 import { Bodies, type Body } from './bodies.ts';
 import type { Closures } from './closures.ts';
 import type { Duties } from './duties.ts';
 import type { Finisher } from './finish.ts';
 import type { Lease } from './lease.ts';
 import { countedFrom } from './retry.ts';
+import { nobodyLeft, type Spared, spare } from './spare.ts';
 import type { Way } from './way.ts';
 
 export interface DeskOptions {
@@ -98,17 +99,25 @@ export class Desk {
 
   /** One attempt from the claim to its written end; see WayOptions.attempt. */
   async attempt(way: Way, claim: Claim): Promise<void> {
-    const { lease, finisher, runtime } = this.#options;
+    const { finisher, runtime } = this.#options;
     const began = performance.now();
     const body = this.#ready.get(claim.id)!;
-    const made = await attempt(claim, body, this.#wayFor(claim, way).transport, () =>
-      lease.holds(claim.worker),
-    );
+    const spared = await spare(claim, runtime.suppressed);
+    const made = await this.#send(spared, body, this.#wayFor(claim, way));
     if (made.tampered)
       runtime.log.error({ message: claim.id, reason: made.report.reply }, 'not sent: look at this message');
     this.#ready.delete(claim.id);
+    made.report.recipients.push(...spared.others);
     await finisher.finish(this.#wayFor(claim, way), claim, made, performance.now() - began);
     this.#underWay.delete(claim.id);
+  }
+
+  async #send(spared: Spared, body: Body, { transport }: Way): Promise<Attempt> {
+    const { claim } = spared;
+    if (claim.recipients.length > 0)
+      return attempt(claim, body, transport, () => this.#options.lease.holds(claim.worker));
+    body.done();
+    return nobodyLeft(spared);
   }
 
   /** What was not claimed: someone else was faster, the gate is shut, or it needs something else. */

@@ -46,7 +46,7 @@ interface Planned {
 
 /** Opens the listeners that are enabled; throws, naming the port and its setting, when one cannot be had. */
 export async function startGateway(runtime: Runtime): Promise<Gateway> {
-  const { config, log, metrics, database } = runtime;
+  const { config, log, metrics, database, suppressed } = runtime;
   const { limits } = config;
   const certificate = await loadCertificate(config, config.data_dir);
   const certificateWatch = watchCertificate(runtime, certificate);
@@ -76,7 +76,7 @@ export async function startGateway(runtime: Runtime): Promise<Gateway> {
     failuresPerAddressMinute: limits.auth_failures_per_address_minute,
   });
   try {
-    for (const planned of plan(runtime, { config, database, acceptDoor, credentials })) {
+    for (const planned of plan(runtime, { config, database, acceptDoor, credentials, suppressed })) {
       const listening = await listen({ ...planned, certificate, house, enter });
       open.push(listening);
       ports[planned.port] = listening.port;

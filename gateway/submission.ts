@@ -5,6 +5,7 @@ import { REFUSALS, type Reply, SmtpRefusal } from '../core/mail/reply.ts';
 import type { Config } from '../core/runtime/config.ts';
 import type { Database } from '../core/store/database.ts';
 import { type Login, readLogin } from '../core/store/logins.ts';
+import type { Suppressed } from '../core/store/suppressed.ts';
 import type { AcceptDoor } from './accept.ts';
 import { readControl } from './control-headers.ts';
 import type { Credentials } from './credentials.ts';
@@ -12,12 +13,14 @@ import type { Answer, Door, DoorKind, Transaction, Visit } from './door.ts';
 import { inspect } from './inspect.ts';
 import { isOwnReversePath } from './own-addresses.ts';
 import { type Recently, recently } from './recently.ts';
+import { suppressionAnswer } from './suppression.ts';
 
 export interface SubmissionHouse {
   config: Config;
   database: Database;
   acceptDoor: AcceptDoor;
   credentials: Credentials;
+  suppressed: Suppressed;
 }
 
 type Logins = Recently<Login | undefined>;
@@ -73,7 +76,9 @@ class SubmissionDoor implements Door {
     return this.#mayMail(known, reversePath);
   }
 
-  rcpt(): undefined {}
+  rcpt(forwardPath: Address): Answer {
+    return suppressionAnswer(this.#house.suppressed, forwardPath);
+  }
 
   async accept(received: Buffer, transaction: Transaction): Promise<string[]> {
     const { config, acceptDoor } = this.#house;

@@ -8,15 +8,18 @@ import type { Config, TrustedNetwork } from '../core/runtime/config.ts';
 import { blockListOf } from '../core/runtime/config-kinds.ts';
 import type { Database } from '../core/store/database.ts';
 import { findMailboxes, type Mailbox } from '../core/store/mailboxes.ts';
+import type { Suppressed } from '../core/store/suppressed.ts';
 import type { AcceptDoor } from './accept.ts';
 import type { Answer, Door, DoorKind, Transaction, Visit } from './door.ts';
 import { inspect } from './inspect.ts';
 import { type Recently, recently } from './recently.ts';
+import { suppressionAnswer } from './suppression.ts';
 
 export interface TrustedHouse {
   config: Config;
   database: Database;
   acceptDoor: AcceptDoor;
+  suppressed: Suppressed;
 }
 
 type Networks = (clientAddress: string) => TrustedNetwork | undefined;
@@ -67,7 +70,9 @@ class TrustedDoor implements Door {
     return known instanceof Promise ? known.then((one) => this.#use(one)) : this.#use(known);
   }
 
-  rcpt(): undefined {}
+  rcpt(forwardPath: Address): Answer {
+    return suppressionAnswer(this.#house.suppressed, forwardPath);
+  }
 
   async accept(received: Buffer, transaction: Transaction): Promise<string[]> {
     const { config, acceptDoor } = this.#house;

@@ -17,6 +17,7 @@ export const REFUSALS = {
   senderNotOwned: { code: 553, enhanced: '5.7.1', text: 'Sender address not allowed for this login' },
   fromNotOwned: { code: 550, enhanced: '5.7.1', text: 'From header not allowed for this login' },
   readOnly: { code: 550, enhanced: '5.7.1', text: 'This mailbox does not send mail' },
+  recipientSuppressed: { code: 550, enhanced: '5.7.1', text: 'Recipient suppressed' },
   mailboxDisabled: { code: 550, enhanced: '5.2.1', text: 'Mailbox disabled' },
   refusedByPolicy: { code: 550, enhanced: '5.7.1', text: 'Message refused' },
   clientNotAllowed: { code: 554, enhanced: '5.7.1', text: 'Client not allowed' },
@@ -80,6 +81,19 @@ export const REFUSALS = {
 } as const satisfies Record<string, Reply>;
 
 export type Refusal = keyof typeof REFUSALS;
+
+const SUPPRESSED_AFTER = {
+  hard_bounce: 'mail to it bounced for good',
+  complaint: 'it complained of mail',
+  unsubscribe: 'it unsubscribed',
+  manual: 'the operator listed it',
+} as const;
+
+/** The refusal of a recipient who gets no more mail from us, with the reason: the sender cannot know it otherwise. */
+export function suppressionRefusal(reason: keyof typeof SUPPRESSED_AFTER): Reply {
+  const { recipientSuppressed } = REFUSALS;
+  return { ...recipientSuppressed, text: `${recipientSuppressed.text}: ${SUPPRESSED_AFTER[reason]}` };
+}
 
 /** An error that already knows its answer. `cause` is for our log, `reply` for the peer. */
 export class SmtpRefusal extends Error {

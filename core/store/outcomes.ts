@@ -66,7 +66,8 @@ const SETTLE = `with input as (
   captured as (
     insert into captures (id, message_id, content_id, reverse_path, forward_paths, subject)
     select i.capture_id, i.id, i.content_id, i.reverse_path,
-           array(select o.address from json_to_recordset(i.recipients) as o(address text)), i.subject
+           array(select o.address from json_to_recordset(i.recipients) as o(address text, status text)
+                  where o.status = 'relayed'), i.subject
       from moved i where i.capture_id is not null),
   audited as (
     insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name,
