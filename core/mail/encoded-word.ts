@@ -80,8 +80,8 @@ function decodeQ(content: string): Buffer {
   return Buffer.from(latin1, 'latin1');
 }
 
-/** An unknown charset is read as latin1. So is UTF-7, which could hide markup from whoever looks for it. */
-function decodeCharset(charset: string, bytes: Buffer): string {
+/** Bytes as text. An unknown charset is read as latin1. So is UTF-7, which could hide markup from whoever looks for it. */
+export function decodeCharset(charset: string, bytes: Buffer): string {
   try {
     return new TextDecoder(charset).decode(bytes);
   } catch {

@@ -6,6 +6,7 @@ import { isAscii } from 'node:buffer';
 import { type AddressList, type NamedAddress, parseAddressList } from './address-list.ts';
 import { decodeWords, fromLatin1 } from './encoded-word.ts';
 import { type Field, type HeaderBlock, type HeaderFault, parseHeaders, rawValue } from './headers.ts';
+import { type AttachmentPart, isPlainMail, readStructure, type TextPart } from './structure.ts';
 import { oneLine } from './text.ts';
 
 export interface Facts {
@@ -49,6 +50,9 @@ export interface Facts {
   has8bitBody: boolean;
   headerFaults: HeaderFault[];
   headerBytes: number;
+  /** Where files and texts lie in the body; left out for mail that is one text and nothing else. */
+  attachments?: AttachmentPart[];
+  texts?: TextPart[];
 }
 
 const SINGLE = new Set(
@@ -95,6 +99,7 @@ export function readFacts(
     has8bitBody: !isAscii(raw.subarray(block.bodyStart)),
     headerFaults: block.faults,
     headerBytes: block.bodyStart,
+    ...(isPlainMail(block) ? {} : readStructure(raw, block)),
   };
 }
 
