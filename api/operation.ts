@@ -117,6 +117,8 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodT
   strict?: boolean;
   /** Takes a body of up to 40 MiB instead of 1. */
   large?: true;
+  /** A page's form may be sent to it as well as JSON, as browsers and mail readers send one. */
+  form?: true;
   /** Answers repeats of an idempotency key itself; other operations are answered from what they said first. */
   repeats?: 'own';
   /** Whether a person has to confirm this call by a code, and how much is at stake; null for not. */

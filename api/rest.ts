@@ -27,6 +27,7 @@ export function mountOperations(
       method: one.method,
       url: one.path,
       bodyLimit: one.large ? LARGE_BYTES : BODY_BYTES,
+      config: { form: one.form === true },
       schema: documentation(one),
       // Before the body is read: nobody without a key makes us read and parse 40 MiB.
       async onRequest(request) {

@@ -48,6 +48,7 @@ export async function buildServer({ config, log }: Runtime): Promise<FastifyInst
       throw new Problem(415, 'unsupported_media_type', 'Compressed requests are not accepted.');
   });
   readJson(app);
+  readForms(app);
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -85,6 +86,20 @@ function readJson(app: FastifyInstance): void {
         if (isOverfull(value)) return done(new Problem(413, 'too_large', 'The body holds too many values.'));
         done(null, value);
       });
+    },
+  );
+}
+
+/** Forms, for the operations that say so. Of multipart ones (RFC 8058 §3.1) it counts that they came, not what they say. */
+function readForms(app: FastifyInstance): void {
+  app.addContentTypeParser(
+    /^(application\/x-www-form-urlencoded|multipart\/form-data)(;|$)/i,
+    { parseAs: 'string' },
+    (request, body, done) => {
+      if ((request.routeOptions.config as { form?: boolean }).form !== true)
+        return done(new Problem(415, 'unsupported_media_type', 'Send the body as application/json.'));
+      const isMultipart = /^multipart/i.test(request.headers['content-type']!);
+      done(null, isMultipart ? {} : Object.fromEntries(new URLSearchParams(body as string)));
     },
   );
 }
