@@ -67,6 +67,16 @@ export class SelfApproval extends ReviewRefusal {
   }
 }
 
+/** The installation lets nobody approve what they edited. */
+export class EditorApproval extends ReviewRefusal {
+  constructor() {
+    super(
+      'self_approval',
+      'You edited this message, and here another person has to approve what one has edited.',
+    );
+  }
+}
+
 export class Expired extends ReviewRefusal {
   constructor() {
     super('expired', 'Nobody decided in time, so this message has expired and will not be sent.');

@@ -11,13 +11,21 @@ import type { Actor } from '../core/mail/actor.ts';
 import { messageDigest } from '../core/mail/digest.ts';
 import { newId } from '../core/mail/id.ts';
 import type { State, Step } from '../core/mail/lifecycle.ts';
+import { signToken } from '../core/mail/token.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
-import { decide, readStoredContent, type Standing, standing } from '../core/store/reviewing.ts';
+import {
+  type Approved,
+  decide,
+  readStoredContent,
+  type Standing,
+  standing,
+} from '../core/store/reviewing.ts';
 import * as withdrawing from '../core/store/withdrawing.ts';
 import {
   AlreadyDecided,
   AlreadyHandedOff,
   ContentChanged,
+  EditorApproval,
   Expired,
   MailboxShut,
   NotFound,
@@ -27,7 +35,7 @@ import {
 
 export * from './refusals.ts';
 
-export type House = Pick<Runtime, 'database' | 'bells' | 'log' | 'metrics'>;
+export type House = Pick<Runtime, 'config' | 'database' | 'bells' | 'log' | 'metrics' | 'signer'>;
 
 /** Who decides, and on what. Scopes are checked at the door; here only who composed matters. */
 export interface Answer {
@@ -83,13 +91,26 @@ const TRIES = 3;
 async function review(house: House, decision: 'approve' | 'reject', answer: Answer): Promise<Decided> {
   const { database, metrics } = house;
   const { messageId, digest, principal, actor, reason = null } = answer;
+  const editorMayApprove = house.config.oversight.editor_may_approve;
+  const receipt = await receipts(house);
   // A message that becomes held just after the statement missed it is worth another look.
   for (let attempt = 1; ; attempt++) {
-    const row = { id: newId(), messageId, decision, digest, principal, actor, reason };
-    const state = await decide(database, row);
+    const row = {
+      id: newId(),
+      messageId,
+      decision,
+      digest,
+      principal,
+      actor,
+      reason,
+      editorMayApprove,
+      receipt,
+    };
+    const done = await decide(database, row);
     const stands = await standing(database.pool, messageId, principal.id);
     if (stands === undefined) throw new NotFound();
-    if (state !== undefined) {
+    if (done !== undefined) {
+      const { state, at } = done;
       metrics.review(stepTo(state), 'done');
       if (state === 'queued' || state === 'rejected') house.bells.ring('delivery', [messageId]);
       return {
@@ -98,16 +119,26 @@ async function review(house: House, decision: 'approve' | 'reject', answer: Answ
         decision,
         digest,
         by: principal.name,
-        at: stands.decidedAt ?? new Date(),
+        at,
         repeated: false,
       };
     }
     if (isRepetition(stands, decision, answer)) return repetition(stands, answer);
-    const refusal = refusalOf(stands, decision, digest);
+    const refusal = refusalOf(stands, decision, digest, editorMayApprove);
     if (refusal === undefined && attempt < TRIES) continue;
     metrics.review(decision, refusal instanceof AlreadyDecided ? 'stale' : 'refused');
     throw refusal ?? new WrongState('decide', stands.state);
   }
+}
+
+/** Signs receipts in Postern's name (api 5.5), so that an approval can be shown to have been given, to whoever asks. */
+async function receipts({ signer }: House): Promise<(approved: Approved) => string> {
+  const key = await signer.current();
+  return ({ approval, approver, at, contentDigest, policyHash }) =>
+    signToken(
+      { approval, approver, at: at.toISOString(), content_digest: contentDigest, policy_hash: policyHash },
+      key,
+    );
 }
 
 function stepTo(state: State): Step {
@@ -143,9 +174,15 @@ function repetition(stands: Standing, { messageId, digest }: Answer): Decided {
 }
 
 /** Why the statement changed nothing; undefined when there is no reason any more. */
-function refusalOf(stands: Standing, decision: 'approve' | 'reject', digest: string): Error | undefined {
+function refusalOf(
+  stands: Standing,
+  decision: 'approve' | 'reject',
+  digest: string,
+  editorMayApprove: boolean,
+): Error | undefined {
   const { state, shut } = stands;
   if (stands.isOwn) return new SelfApproval();
+  if (stands.quarantined && state === 'held') return new WrongState('decide', state);
   if (state === 'expired' || stands.holdExpired) return new Expired();
   if (state !== 'held') {
     return stands.decision === null || state === 'cancelled'
@@ -154,6 +191,7 @@ function refusalOf(stands: Standing, decision: 'approve' | 'reject', digest: str
   }
   if (stands.digest !== digest) return new ContentChanged(stands.digest);
   if (decision === 'approve' && shut !== null) return new MailboxShut(shut);
+  if (decision === 'approve' && stands.edited && !editorMayApprove) return new EditorApproval();
   return undefined;
 }
 

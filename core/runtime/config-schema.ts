@@ -186,6 +186,12 @@ const account = z
   })
   .prefault({});
 
+const oversight = z
+  .strictObject({
+    editor_may_approve: flag(true, 'A reviewer who edited a held message may approve it as well.'),
+  })
+  .prefault({});
+
 const mailbox = z.strictObject({
   address: key(address, { description: 'Address of the mailbox.', expects: ADDRESS }),
   display_name: key(z.string().min(1).max(200).optional(), {
@@ -254,6 +260,7 @@ export const ConfigSchema = z.strictObject({
     description: 'Mailboxes made, or brought to these settings, at start.',
     expects: 'a list of mailboxes',
   }),
+  oversight,
   delivery,
   smarthost,
   log,

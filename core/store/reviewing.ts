@@ -14,10 +14,26 @@ export interface Decision {
   principal: { id: string; name: string };
   actor: Actor;
   reason: string | null;
+  /** Whether who edited the message may approve it. */
+  editorMayApprove: boolean;
+  /** Says in our name that this was approved; what it returns is kept with the approval. */
+  receipt(approved: Approved): string;
+}
+
+/** What a receipt is over. */
+export interface Approved {
+  approval: string;
+  approver: string;
+  at: Date;
+  contentDigest: string;
+  /** Of the policy in force; null when none was ever recorded. */
+  policyHash: string | null;
 }
 
 /** Who handed mail in by SMTP is told by DSN how it ended; REST asks for the status; strangers get nothing. */
 const OWES_DSN = `m.kind = 'mail' and m.direction = 'outbound' and m.source in ('submission', 'trusted')`;
+
+const EDITED = 'exists (select from revisions e where e.message_id = m.id and e.edited_by_id = $5)';
 
 const DECIDE = `with moved as (
     update messages m
@@ -37,12 +53,15 @@ const DECIDE = `with moved as (
       from mailboxes b
      where m.id = $2 and m.state = 'held' and m.digest = decode($4, 'hex') and b.id = m.mailbox_id
        and not composed_by(m.composer_id, $5)
+       and m.spam_verdict is distinct from 'quarantined'
+       and ($3 = 'reject' or $12 or not ${EDITED})
        and ($3 = 'reject' or m.direction = 'inbound' or (b.is_active and b.oversight_mode <> 'read_only'))
        and exists (select 1 from holds h where h.message_id = m.id and h.closed_at is null and h.expires_at > now())
     returning m.id, m.mailbox_id, m.state, m.digest),
   recorded as (
     insert into approvals (id, message_id, decision, digest, principal_id, principal_name, reason, decided_at)
-    select $1, id, $3, digest, $5, $6, $7, clock_timestamp() from moved),
+    select $1, id, $3, digest, $5, $6, $7, clock_timestamp() from moved
+    returning decided_at),
   closed as (update holds h set closed_at = now() from moved where h.message_id = moved.id and h.closed_at is null),
   audited as (
     insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name,
@@ -50,16 +69,24 @@ const DECIDE = `with moved as (
     select case $3 when 'approve' then 'message.approved' else 'message.rejected' end, 'message', id, mailbox_id,
            $9, $10, $11, 'held', state,
            jsonb_build_object('approval', jsonb_build_object('id', $1::text, 'by', $6::text, 'by_id', $5::text,
-             'decision', $3::text, 'reason', $7::text, 'content_digest', $4::text))
-      from moved)
-  select state from moved`;
+             'at', to_char(recorded.decided_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+             'decision', $3::text, 'reason', $7::text, 'content_hash', $4::text))
+      from moved, recorded)
+  select state, recorded.decided_at as at,
+         (select metadata ->> 'policy_hash' from audit_events
+           where resource_id = 'policy' and action = 'policy.changed' order by seq desc limit 1) as "policyHash"
+    from moved, recorded`;
 
 /**
  * Writes a decision on a held message: state, approval, hold and audit together. Returns the state reached, or
  * undefined when nothing was changed (see `standing` for the reason): the message is no longer held, its digest
- * differs, its hold has expired by the database's clock, its mailbox lets nothing out, or the decider composed it.
+ * differs, its hold has expired by the database's clock, its mailbox lets nothing out, the decider composed it, or
+ * edited it where editors may not approve.
  */
-export async function decide(database: Database, decision: Decision): Promise<State | undefined> {
+export async function decide(
+  database: Database,
+  decision: Decision,
+): Promise<{ state: State; at: Date } | undefined> {
   const values = [
     decision.id,
     decision.messageId,
@@ -72,11 +99,31 @@ export async function decide(database: Database, decision: Decision): Promise<St
     decision.actor.type,
     decision.actor.id,
     decision.actor.name,
+    decision.editorMayApprove,
   ];
   return database.transaction(async (db) => {
     await lockMessages(db, [decision.messageId]);
-    const { rows } = await db.query<{ state: State }>({ name: 'decide', text: DECIDE, values });
-    return rows[0]?.state;
+    const { rows } = await db.query<Moved>({ name: 'decide', text: DECIDE, values });
+    const [moved] = rows;
+    if (moved !== undefined && decision.decision === 'approve') await keepReceipt(db, decision, moved);
+    return moved;
+  });
+}
+
+interface Moved {
+  state: State;
+  at: Date;
+  policyHash: string | null;
+}
+
+/** In the transaction of the approval: there is none without its receipt. */
+async function keepReceipt(db: Db, decision: Decision, { at, policyHash }: Moved): Promise<void> {
+  const approver = decision.principal.name;
+  const approved = { approval: decision.id, approver, at, contentDigest: decision.digest, policyHash };
+  await db.query({
+    name: 'keep-receipt',
+    text: 'update approvals set receipt = $2 where id = $1',
+    values: [decision.id, decision.receipt(approved)],
   });
 }
 
@@ -87,6 +134,10 @@ export interface Standing {
   digest: string;
   /** The decider is the composer, or on the composer's side. */
   isOwn: boolean;
+  /** The decider edited it. */
+  edited: boolean;
+  /** It is kept apart as spam: that is no question for a decision. */
+  quarantined: boolean;
   holdExpired: boolean;
   /** The mailbox lets nothing out, whoever approves. */
   shut: 'closed' | 'read_only' | null;
@@ -110,6 +161,8 @@ export async function standing(
     name: 'standing',
     text: `select m.state, encode(m.digest, 'hex') as digest,
         coalesce(composed_by(m.composer_id, $2), false) as "isOwn",
+        exists (select from revisions e where e.message_id = m.id and e.edited_by_id = $2) as edited,
+        m.spam_verdict is not distinct from 'quarantined' as quarantined,
         exists (select 1 from holds h where h.message_id = m.id and h.closed_at is null and h.expires_at <= now())
           as "holdExpired",
         case when m.direction = 'inbound' then null when not b.is_active then 'closed'

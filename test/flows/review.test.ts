@@ -73,7 +73,7 @@ test('an approval releases exactly what was seen, is kept with its digest, and r
     to_state: 'queued',
     actor_name: 'api',
     metadata: {
-      approval: { by: answer.principal.name, content_digest: answer.digest, reason: 'known customer' },
+      approval: { by: answer.principal.name, content_hash: answer.digest, reason: 'known customer' },
     },
   });
 });

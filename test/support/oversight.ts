@@ -9,14 +9,17 @@ import { newId } from '../../core/mail/id.ts';
 import { type State, stepsFrom } from '../../core/mail/lifecycle.ts';
 import { createLog } from '../../core/runtime/log.ts';
 import { createMetrics } from '../../core/runtime/metrics.ts';
+import { openSigner } from '../../core/runtime/signer.ts';
 import { accepting } from '../../core/store/accept.ts';
 import { contentCache } from '../../core/store/contents.ts';
 import { type Database, openDatabase } from '../../core/store/database.ts';
 import { ruling } from '../../core/store/judging.ts';
+import { openListening } from '../../core/store/listening.ts';
 import type { NewMessage } from '../../core/store/new-message.ts';
 import type { House } from '../../policy/review.ts';
 import { judge } from '../../policy/worker.ts';
 import { freshDatabase } from './database.ts';
+import { testConfig } from './runtime.ts';
 
 export interface MailboxSettings {
   address?: string;
@@ -72,7 +75,7 @@ export interface Row {
   digest: Buffer;
 }
 
-export async function openOversight(): Promise<Oversight> {
+export async function openOversight(settings: Record<string, unknown> = {}): Promise<Oversight> {
   const fresh = await freshDatabase();
   const database = openDatabase({ url: fresh.url, poolSize: 8 });
   let noted: string[] = [];
@@ -81,7 +84,11 @@ export async function openOversight(): Promise<Oversight> {
       if (queue === 'delivery') noted.push(...ids);
     },
   } as unknown as House['bells'];
-  const house: House = { database, bells, log: createLog({ level: 'fatal' }), metrics: createMetrics() };
+  const log = createLog({ level: 'fatal' });
+  const listening = openListening(fresh.url, log);
+  const signer = openSigner(database, listening);
+  const config = testConfig(settings);
+  const house: House = { config, database, bells, log, metrics: createMetrics(), signer };
   const door = accepting(database, contentCache());
   const judging = judge(house, ruling(database));
   const sql = async <R extends object>(text: string, values: unknown[] = []) =>
@@ -151,6 +158,7 @@ export async function openOversight(): Promise<Oversight> {
     audit: (id) => sql('select * from audit_events where resource_id = $1 order by seq', [id]),
     async close() {
       const strange = await unlawfulSteps(sql);
+      await listening.close();
       await database.close();
       await fresh.drop();
       if (strange.length > 0)
