@@ -17,6 +17,8 @@ export interface Caller {
   actor: Actor;
   /** The mailbox the key is bound to: it sees nothing else. */
   onlyMailbox: string | null;
+  /** Derived from the key as it was shown, for what only its holder may read; none for a caller without a key. */
+  answersKey?: () => Buffer;
 }
 
 export interface Call {
@@ -115,6 +117,8 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodT
   also?: Readonly<Record<number, z.ZodType>>;
   /** Unknown members are refused (422), so that a misspelt one cannot be lost. Elsewhere they are listed as ignored. */
   strict?: boolean;
+  /** Its body may be the form of a page instead. */
+  form?: true;
   /** Takes a body of up to 40 MiB instead of 1. */
   large?: true;
   /** A page's form may be sent to it as well as JSON, as browsers and mail readers send one. */
@@ -123,6 +127,8 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodT
   repeats?: 'own';
   /** Whether a person has to confirm this call by a code, and how much is at stake; null for not. */
   guard?(input: z.output<I>, call: Call): Promise<Tier | null>;
+  /** What the caller wants, as the mail with the code says it after "asks to"; the summary when left out. */
+  asks?(input: z.output<I>): string;
   tool?: Tool;
   handle(input: z.output<I>, call: Call): Promise<z.input<O> | Answer<z.input<O>> | Raw>;
 }

@@ -6,6 +6,7 @@ import type { Room } from '../../core/runtime/runtime.ts';
 import { createMailbox, type MailboxFacts } from '../../core/store/accounts.ts';
 import { createKey, type NewKey } from '../../core/store/keys.ts';
 import { startPolicy } from '../../policy/main.ts';
+import { mailedCode } from './notices.ts';
 import { type TestRuntime, type TestRuntimeOptions, testRuntime } from './runtime.ts';
 
 export interface Reply {
@@ -34,6 +35,10 @@ export interface TestApi {
   send(mailbox: string, fields?: Record<string, unknown>, key?: string): Promise<string>;
   /** Asks until the message has one of these statuses. */
   until(id: string, ...statuses: string[]): Promise<Reply['json']>;
+  /** The code that was mailed last, as a person reads it. */
+  code(): Promise<string>;
+  /** The same call twice: the second shows the code that the first had mailed, if it had. */
+  confirm(method: string, path: string, ask: Ask & { body?: object }): Promise<Reply>;
   close(): Promise<void>;
 }
 
@@ -112,6 +117,12 @@ export async function startTestApi(
       if (sent.status !== 202) throw new Error(`not sent: ${sent.status} ${sent.text}`);
       await until(sent.json.id, 'pending_send_approval', 'queued', 'scheduled');
       return sent.json.id;
+    },
+    code: () => mailedCode(db),
+    async confirm(method, path, ask) {
+      const first = await call(method, path, ask);
+      if (first.status !== 202 || first.json.status !== 'pending_approval') return first;
+      return call(method, path, { ...ask, body: { ...ask.body, approval_code: await mailedCode(db) } });
     },
     async close() {
       await api.close();

@@ -70,14 +70,18 @@ create table recent_sends (
 alter table idempotency_keys add column operation text not null default 'send_email';
 alter table idempotency_keys drop constraint idempotency_keys_pkey, add primary key (mailbox_id, operation, key);
 
--- Requests other than sending, with the answer they had. status is null while the first still runs.
+-- Requests other than sending, with the answer they had.
 create table idempotent_requests (
   operation text not null,
   key text not null,
+  -- Of who asked what.
   request_sha256 bytea not null check (length(request_sha256) = 32),
-  principal_id ulid not null,
+  attempt ulid not null,
+  -- Null while the first still runs, which it says again and again.
   status int,
-  body jsonb,
+  running_until timestamptz not null,
+  -- Sealed under the caller's API key, of which we keep a hash alone: it may hold a secret or text of mail.
+  answer bytea,
   created_at timestamptz not null default now(),
   primary key (operation, key)
 );
@@ -110,10 +114,15 @@ create table operator_codes (
   -- What the code is bound to: the request, or the mode at the time of asking.
   bound_to bytea not null check (length(bound_to) = 32),
   code_hash bytea not null check (length(code_hash) = 32),
+  -- The key.
   requested_by ulid not null,
+  -- What is asked for, as the mail tells it.
+  words text not null,
   wrong_tries int not null default 0,
   created_at timestamptz not null default now(),
   expires_at timestamptz not null,
+  -- A signed-in person said yes to it: the same call by the same key then passes once without the code.
+  confirmed_at timestamptz,
   used_at timestamptz,
   -- Replaced by a newer one, or tried too often.
   dead_at timestamptz
