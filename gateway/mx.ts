@@ -2,13 +2,13 @@
 import { type Address, domainOf } from '../core/mail/address.ts';
 import { REFUSALS, type Reply, SmtpRefusal } from '../core/mail/reply.ts';
 import type { Config } from '../core/runtime/config.ts';
+import { recently } from '../core/runtime/recently.ts';
 import type { Database } from '../core/store/database.ts';
 import { findMailboxes, type Mailbox, mailboxDomains } from '../core/store/mailboxes.ts';
 import type { AcceptDoor, Destination } from './accept.ts';
 import type { Door, DoorKind, Transaction, Visit } from './door.ts';
 import { inspect } from './inspect.ts';
 import { mailboxKeys } from './own-addresses.ts';
-import { recently } from './recently.ts';
 
 export interface MxHouse {
   config: Config;

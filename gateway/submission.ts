@@ -3,6 +3,7 @@ import { type Address, sameAddress } from '../core/mail/address.ts';
 import type { Facts } from '../core/mail/facts.ts';
 import { REFUSALS, type Reply, SmtpRefusal } from '../core/mail/reply.ts';
 import type { Config } from '../core/runtime/config.ts';
+import { type Recently, recently } from '../core/runtime/recently.ts';
 import type { Database } from '../core/store/database.ts';
 import { type Login, readLogin } from '../core/store/logins.ts';
 import type { Suppressed } from '../core/store/suppressed.ts';
@@ -12,7 +13,6 @@ import type { Credentials } from './credentials.ts';
 import type { Answer, Door, DoorKind, Transaction, Visit } from './door.ts';
 import { inspect } from './inspect.ts';
 import { isOwnReversePath } from './own-addresses.ts';
-import { type Recently, recently } from './recently.ts';
 import { suppressionAnswer } from './suppression.ts';
 
 export interface SubmissionHouse {

@@ -6,13 +6,13 @@ import { matchesPattern } from '../core/mail/pattern.ts';
 import { REFUSALS, type Reply, SmtpRefusal } from '../core/mail/reply.ts';
 import type { Config, TrustedNetwork } from '../core/runtime/config.ts';
 import { blockListOf } from '../core/runtime/config-kinds.ts';
+import { type Recently, recently } from '../core/runtime/recently.ts';
 import type { Database } from '../core/store/database.ts';
 import { findMailboxes, type Mailbox } from '../core/store/mailboxes.ts';
 import type { Suppressed } from '../core/store/suppressed.ts';
 import type { AcceptDoor } from './accept.ts';
 import type { Answer, Door, DoorKind, Transaction, Visit } from './door.ts';
 import { inspect } from './inspect.ts';
-import { type Recently, recently } from './recently.ts';
 import { suppressionAnswer } from './suppression.ts';
 
 export interface TrustedHouse {

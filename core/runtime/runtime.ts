@@ -11,6 +11,7 @@ import { sweep } from '../store/sweep.ts';
 import type { Config } from './config.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { startHousekeeping } from './housekeeping.ts';
+import { type Issuer, openIssuer } from './issuer.ts';
 import type { Metrics } from './metrics.ts';
 import { openSigner, type Signer } from './signer.ts';
 import { startWatch } from './watch.ts';
@@ -30,6 +31,8 @@ export interface Runtime {
   readonly suppressed: Suppressed;
   /** Signs what Postern says of mail, approvals and its audit log. */
   readonly signer: Signer;
+  /** What is said of those who send. */
+  readonly issuer: Issuer;
 }
 
 /** A room that has started; `close` finishes what it has begun and takes nothing new. */
@@ -76,6 +79,7 @@ export async function openRuntime(
     opened.push(() => listening.close());
 
     const signer = openSigner(database, listening);
+    const issuer = openIssuer({ config, database, signer });
     const loseDead = undertaker(database, log);
     const sweeper = startSweeper({
       bells,
@@ -94,7 +98,7 @@ export async function openRuntime(
 
     const suppressed = openSuppressed(database.pool, listening);
     const contents = contentCache();
-    return { config, log, metrics, database, contents, bells, listening, suppressed, signer, close };
+    return { config, log, metrics, database, contents, bells, listening, suppressed, signer, issuer, close };
   } catch (err) {
     await close();
     throw err;

@@ -5,6 +5,7 @@ import { type DestinationStream, pino } from 'pino';
 import { openBells } from '../../core/queue/bells.ts';
 import type { Config } from '../../core/runtime/config.ts';
 import { ConfigSchema } from '../../core/runtime/config-schema.ts';
+import { openIssuer } from '../../core/runtime/issuer.ts';
 import { createMetrics } from '../../core/runtime/metrics.ts';
 import { provisionAccount } from '../../core/runtime/provision.ts';
 import type { Room, Runtime } from '../../core/runtime/runtime.ts';
@@ -65,6 +66,7 @@ export async function testRuntime(
     listening,
     suppressed,
     signer,
+    issuer: openIssuer({ config, database, signer }),
   };
   await provisionAccount(runtime);
   return {

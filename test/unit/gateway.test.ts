@@ -9,7 +9,7 @@ import { readControl } from '../../gateway/control-headers.ts';
 import { loginLimits } from '../../gateway/login-limits.ts';
 import { isOwnReversePath, mailboxKeys } from '../../gateway/own-addresses.ts';
 import { parseMail, parseRcpt } from '../../gateway/parameters.ts';
-import { recently } from '../../gateway/recently.ts';
+import { recently } from '../../core/runtime/recently.ts';
 import { sessionLimits } from '../../gateway/session-limits.ts';
 import { networksOf } from '../../gateway/trusted.ts';
 
