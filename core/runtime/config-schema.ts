@@ -192,6 +192,16 @@ const oversight = z
   })
   .prefault({});
 
+const mcp = z
+  .strictObject({
+    list_all_tools: flag(
+      false,
+      'Shows every tool to every key. What a key may call is decided by its scopes all the same.',
+    ),
+    legacy_tools: flag(false, 'Answers to the older names of tools as well; they are not listed.'),
+  })
+  .prefault({});
+
 const mailbox = z.strictObject({
   address: key(address, { description: 'Address of the mailbox.', expects: ADDRESS }),
   display_name: key(z.string().min(1).max(200).optional(), {
@@ -255,6 +265,7 @@ export const ConfigSchema = z.strictObject({
   tls,
   limits,
   http,
+  mcp,
   account,
   mailboxes: key(z.array(mailbox).default([]), {
     description: 'Mailboxes made, or brought to these settings, at start.',
