@@ -17,7 +17,7 @@ export interface Database {
    * A connection of its own for one kind of statement, which run on it one after the other. Where not `durable`, a
    * commit returns before it is on disk: a crash of PostgreSQL may undo it, wholly, as if it had not been asked for.
    */
-  lane(name: string, options?: { durable?: boolean }): Lane;
+  lane(name: string, options?: { durable?: boolean; lockTimeout?: string }): Lane;
   /** Runs `work` in one transaction; rolls back when it throws. */
   transaction<T>(work: (db: Db) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -50,8 +50,14 @@ export function openDatabase(options: {
   return {
     url,
     pool,
-    lane(name, { durable = true } = {}) {
-      const lane = openLane({ url, name, durable, onError });
+    lane(name, { durable = true, lockTimeout } = {}) {
+      const lane = openLane({
+        url,
+        name,
+        durable,
+        onError,
+        ...(lockTimeout !== undefined && { lockTimeout }),
+      });
       lanes.push(lane);
       return lane;
     },

@@ -31,7 +31,7 @@ export async function takeKey(
   const { rows } = await db.query<{ messageId: string; same: boolean }>({
     name: 'read-key',
     text: `select message_id::text as "messageId", request_sha256 = $3 as same
-             from idempotency_keys where mailbox_id = $1 and key = $2`,
+             from idempotency_keys where mailbox_id = $1 and operation = 'send_email' and key = $2`,
     values: [mailboxId, key, requestSha256],
   });
   return rows[0];
@@ -42,10 +42,24 @@ export async function forgetKeys(db: Db, limit: number): Promise<number> {
   const { rowCount } = await db.query({
     name: 'forget-keys',
     text: `delete from idempotency_keys k
-            using (select mailbox_id, key from idempotency_keys
+            using (select mailbox_id, operation, key from idempotency_keys
                     where created_at < now() - interval '24 hours' limit $1 for update skip locked) old
-            where k.mailbox_id = old.mailbox_id and k.key = old.key`,
+            where k.mailbox_id = old.mailbox_id and k.operation = old.operation and k.key = old.key`,
     values: [limit],
   });
   return rowCount ?? 0;
+}
+
+/** What a key stands for already, before anything else about the request is looked at; undefined for nothing. */
+export async function findRequest(
+  db: Db,
+  { mailboxId, operation, key, requestSha256 }: Omit<NamedRequest, 'messageId'> & { operation: string },
+): Promise<{ messageId: string; same: boolean } | undefined> {
+  const { rows } = await db.query<{ messageId: string; same: boolean }>({
+    name: 'find-request',
+    text: `select message_id::text as "messageId", request_sha256 = $4 as same from idempotency_keys
+            where mailbox_id = $1 and operation = $2 and key = $3 and created_at >= now() - interval '24 hours'`,
+    values: [mailboxId, operation, key, requestSha256],
+  });
+  return rows[0];
 }

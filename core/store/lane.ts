@@ -21,6 +21,8 @@ export function openLane(options: {
   url: string;
   name: string;
   durable: boolean;
+  /** For so long a statement waits for somebody else's row; for ever when left out. */
+  lockTimeout?: string;
   onError: (err: unknown) => void;
 }): Lane {
   let client: Promise<pg.Client> | undefined;
@@ -43,6 +45,7 @@ export function openLane(options: {
     await fresh.connect();
     await fresh.query(BY_KEY);
     if (!options.durable) await fresh.query('set synchronous_commit = off');
+    if (options.lockTimeout !== undefined) await fresh.query(`set lock_timeout = '${options.lockTimeout}'`);
     return fresh;
   }
 

@@ -39,6 +39,8 @@ export interface NewMessage {
   effectiveMode: Mode | null;
   sendAt: Date | null;
   gateTiming: 'gate_first' | 'schedule_first' | null;
+  /** The message that began the thread; left out for one that begins its own. */
+  threadId?: string | null;
   actor: Actor;
 }
 
@@ -72,6 +74,7 @@ export function toRow(message: NewMessage): object {
     effective_mode: message.effectiveMode,
     send_at: message.sendAt,
     gate_timing: message.gateTiming,
+    thread_id: message.threadId,
     actor_type: message.actor.type,
     actor_id: message.actor.id,
     actor_name: message.actor.name,
@@ -83,7 +86,7 @@ export function toRow(message: NewMessage): object {
 export const ROW_COLUMNS = `id text, kind text, direction text, source text, state text, mailbox_id text,
   composer_id text, about_id text, reverse_path text, forward_paths text[], smtputf8 boolean, body_8bit boolean,
   content_id text, size int, digest text, internet_message_id text, subject text, facts jsonb, tags jsonb,
-  agent text, requested_mode text, effective_mode text, send_at timestamptz, gate_timing text,
+  agent text, requested_mode text, effective_mode text, send_at timestamptz, gate_timing text, thread_id text,
   actor_type text, actor_id text, actor_name text, audit jsonb`;
 
 /**
@@ -95,12 +98,12 @@ export function insertMessages(input: string, prefix = 'new'): string {
   ${prefix}_messages as (
     insert into messages (id, kind, direction, source, state, mailbox_id, composer_id, about_id, reverse_path,
       forward_paths, smtputf8, body_8bit, content_id, size, digest, internet_message_id, subject, facts, tags, agent,
-      requested_mode, effective_mode, released_by, send_at, gate_timing, queued_at,
+      requested_mode, effective_mode, released_by, send_at, gate_timing, thread_id, queued_at,
       wake_at)
     select id, kind, direction, source, state, mailbox_id, composer_id, about_id, reverse_path,
       forward_paths, smtputf8, body_8bit, content_id, size, decode(digest, 'hex'), internet_message_id, subject,
       facts, tags, agent, requested_mode, effective_mode, case when source = 'postern' then 'postern' end,
-      send_at, gate_timing, case when state = 'queued' then now() end,
+      send_at, gate_timing, thread_id, case when state = 'queued' then now() end,
       case when state <> 'available' then now() + ${UNATTENDED} end
       from ${input}
     returning id),

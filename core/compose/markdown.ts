@@ -1,0 +1,62 @@
+/**
+ * Markdown as HTML that is safe to show, from text that may be anything:
+ *
+ *   text ─▶ marked (raw HTML as text, images as links) ─▶ sanitize-html (a second wall) ─▶ tags and links, nothing else
+ */
+import { Marked } from 'marked';
+import sanitize from 'sanitize-html';
+import { escapeHtml } from './html.ts';
+
+// Nobody writes deeper, and mail programs are known to fail on what nests for ever.
+const DEEPEST = 40;
+// What a link may lead to. Everything else, `javascript:` above all, is shown as its text.
+const LINK = /^(?:https?:\/\/|mailto:)/i;
+
+const TAGS =
+  'p br strong em del code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 hr table thead tbody tr th td a'.split(
+    ' ',
+  );
+
+const reader = new Marked({
+  gfm: true,
+  breaks: true,
+  renderer: {
+    html: ({ text }) => escapeHtml(text),
+    link({ href, tokens }) {
+      const text = this.parser.parseInline(tokens);
+      return LINK.test(href) ? `<a href="${escapeHtml(href)}">${text}</a>` : text;
+    },
+    // An image would be fetched when the mail is read, which tells its owner that, when and where.
+    image({ href, text }) {
+      const shown = escapeHtml(text === '' ? href : text);
+      return LINK.test(href) ? `<a href="${escapeHtml(href)}">${shown}</a>` : shown;
+    },
+    checkbox: ({ checked }) => (checked ? '[x] ' : '[ ] '),
+  },
+});
+
+/** The HTML, or null for what no reader was meant to see: nesting without end, or more than the stack holds. */
+export function renderMarkdown(text: string): string | null {
+  try {
+    const html = sanitize(reader.parse(text, { async: false }), {
+      allowedTags: TAGS,
+      allowedAttributes: { a: ['href'], ol: ['start'] },
+      allowedSchemes: ['http', 'https', 'mailto'],
+      allowProtocolRelative: false,
+      disallowedTagsMode: 'escape',
+    });
+    return depthOf(html) > DEEPEST ? null : html;
+  } catch {
+    return null;
+  }
+}
+
+function depthOf(html: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (const [, close, name] of html.matchAll(/<(\/?)([a-z0-9]+)/g)) {
+    if (close === '/') depth -= 1;
+    else if (name !== 'br' && name !== 'hr') deepest = Math.max(deepest, ++depth);
+  }
+  return deepest;
+}

@@ -1,0 +1,81 @@
+/**
+ * Rendering that cannot keep anybody waiting. A short text is rendered where it is asked for; a longer one on a
+ * thread of its own, which is ended when it takes too long (some texts make a reader of Markdown work for minutes).
+ *
+ *   short ─▶ renderMarkdown               long ─▶ queue ─▶ thread ─▶ HTML
+ *                                                   └ full, too slow, broken ─▶ the text as it stands
+ */
+import { Worker } from 'node:worker_threads';
+import { preformatted } from './html.ts';
+import { renderMarkdown } from './markdown.ts';
+
+// The worst of this length takes a few hundredths of a second.
+const SHORT = 2_000;
+const LIMIT_MS = 1_500;
+const WAITING = 16;
+const IDLE_MS = 30_000;
+
+interface Job {
+  text: string;
+  done: (html: string | null) => void;
+}
+
+const jobs: Job[] = [];
+let working = false;
+let thread: Worker | undefined;
+let idle: NodeJS.Timeout | undefined;
+
+/** HTML of Markdown. What cannot be rendered in time becomes its own text, preformatted. */
+export async function render(text: string): Promise<string> {
+  const html = text.length <= SHORT ? renderMarkdown(text) : await inThread(text);
+  return html ?? preformatted(text);
+}
+
+async function inThread(text: string): Promise<string | null> {
+  if (jobs.length >= WAITING) return null;
+  return new Promise((done) => {
+    jobs.push({ text, done });
+    if (!working) void work();
+  });
+}
+
+async function work(): Promise<void> {
+  working = true;
+  clearTimeout(idle);
+  for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) job.done(await renderOne(job.text));
+  working = false;
+  idle = setTimeout(end, IDLE_MS).unref();
+}
+
+function renderOne(text: string): Promise<string | null> {
+  return new Promise((resolve) => {
+    thread ??= begin();
+    const worker = thread;
+    const settle = (html: string | null, broken: boolean) => {
+      clearTimeout(timer);
+      worker.removeAllListeners();
+      worker.on('error', () => {}); // what it says while it ends is of no use any more
+      if (broken) end();
+      else worker.unref();
+      resolve(html);
+    };
+    const timer = setTimeout(() => settle(null, true), LIMIT_MS);
+    worker.once('message', (html: string | null) => settle(html, false));
+    worker.once('error', () => settle(null, true));
+    worker.once('exit', () => settle(null, true));
+    worker.ref();
+    worker.postMessage(text);
+  });
+}
+
+function begin(): Worker {
+  return new Worker(new URL('./render-thread.ts', import.meta.url), {
+    resourceLimits: { maxOldGenerationSizeMb: 256 },
+  });
+}
+
+function end(): void {
+  const ending = thread;
+  thread = undefined;
+  void ending?.terminate();
+}
