@@ -202,6 +202,15 @@ const mcp = z
   })
   .prefault({});
 
+const webhooks = z
+  .strictObject({
+    allow_hosts: key(z.array(host).default([]), {
+      description: 'Hosts that webhooks may be sent to although they are private: names or IP addresses.',
+      expects: 'a list of host names or IP addresses',
+    }),
+  })
+  .prefault({});
+
 const mailbox = z.strictObject({
   address: key(address, { description: 'Address of the mailbox.', expects: ADDRESS }),
   display_name: key(z.string().min(1).max(200).optional(), {
