@@ -276,6 +276,7 @@ export const ConfigSchema = z.strictObject({
   http,
   mcp,
   account,
+  webhooks,
   mailboxes: key(z.array(mailbox).default([]), {
     description: 'Mailboxes made, or brought to these settings, at start.',
     expects: 'a list of mailboxes',
