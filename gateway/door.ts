@@ -39,6 +39,8 @@ export interface Door {
   rcpt(forwardPath: Address, transaction: Transaction): Answer;
   /** Resolves with the ids once they are committed; throws SmtpRefusal with the answer otherwise. */
   accept(raw: Buffer, transaction: Transaction): Promise<string[]>;
+  /** The session is over. */
+  closed?(): void;
 }
 
 /** What kind of listener it is. */

@@ -6,6 +6,7 @@
 
 import { loadCertificate } from '../core/runtime/certificate.ts';
 import type { Room, Runtime } from '../core/runtime/runtime.ts';
+import { openRevocations } from '../core/store/revocations.ts';
 import { openAcceptDoor } from './accept.ts';
 import { watchCertificate } from './certificate-watch.ts';
 import { budget } from './collector.ts';
@@ -75,8 +76,12 @@ export async function startGateway(runtime: Runtime): Promise<Gateway> {
     metrics,
     failuresPerAddressMinute: limits.auth_failures_per_address_minute,
   });
+  const revocations = openRevocations(database.pool, runtime.listening, (err) =>
+    log.warn({ err }, 'which logins have ended cannot be read'),
+  );
+  const doors = { config, database, acceptDoor, credentials, revocations, suppressed };
   try {
-    for (const planned of plan(runtime, { config, database, acceptDoor, credentials, suppressed })) {
+    for (const planned of plan(runtime, doors)) {
       const listening = await listen({ ...planned, certificate, house, enter });
       open.push(listening);
       ports[planned.port] = listening.port;

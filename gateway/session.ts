@@ -293,6 +293,7 @@ export class Session implements Guest {
 
   closed(): void {
     this.#collector?.release();
+    this.#door.closed?.();
     this.#record.close();
   }
 

@@ -6,6 +6,7 @@ import type { Config } from '../core/runtime/config.ts';
 import { type Recently, recently } from '../core/runtime/recently.ts';
 import type { Database } from '../core/store/database.ts';
 import { type Login, readLogin } from '../core/store/logins.ts';
+import type { Revocations, Watch } from '../core/store/revocations.ts';
 import type { Suppressed } from '../core/store/suppressed.ts';
 import type { AcceptDoor } from './accept.ts';
 import { readControl } from './control-headers.ts';
@@ -20,6 +21,7 @@ export interface SubmissionHouse {
   database: Database;
   acceptDoor: AcceptDoor;
   credentials: Credentials;
+  revocations: Revocations;
   suppressed: Suppressed;
 }
 
@@ -46,6 +48,7 @@ class SubmissionDoor implements Door {
   readonly #logins: Logins;
   readonly #visit: Visit;
   #login: Login | undefined;
+  #watch: Watch | undefined;
 
   constructor(house: SubmissionHouse, logins: Logins, visit: Visit) {
     this.#house = house;
@@ -56,10 +59,18 @@ class SubmissionDoor implements Door {
   greet(): undefined {}
 
   async login(username: string, password: string): Promise<Reply | undefined> {
-    const found = await this.#house.credentials.check(this.#visit.clientAddress, username, password);
+    const { credentials, revocations } = this.#house;
+    const since = revocations.moment();
+    const found = await credentials.check(this.#visit.clientAddress, username, password);
     if ('code' in found) return found;
+    this.#watch?.stop();
+    this.#watch = revocations.watch(found.id, since);
     this.#login = found;
     return undefined;
+  }
+
+  closed(): void {
+    this.#watch?.stop();
   }
 
   ready(): Reply | undefined {
@@ -71,6 +82,7 @@ class SubmissionDoor implements Door {
 
   /** The login is looked at again for each message: one revoked a moment ago sends no more. */
   mail({ reversePath }: Transaction): Answer {
+    if (this.#watch?.ended()) return REFUSALS.authInvalid;
     const known = this.#logins.ask(this.#login!.id);
     if (known instanceof Promise) return known.then((login) => this.#mayMail(login, reversePath));
     return this.#mayMail(known, reversePath);
@@ -83,6 +95,7 @@ class SubmissionDoor implements Door {
   async accept(received: Buffer, transaction: Transaction): Promise<string[]> {
     const { config, acceptDoor } = this.#house;
     const login = this.#login!;
+    if (this.#watch?.ended()) throw new SmtpRefusal(REFUSALS.authInvalid);
     const inspected = inspect(received, {
       hostname: config.hostname,
       limits: config.limits,

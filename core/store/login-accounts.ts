@@ -3,6 +3,7 @@ import type { Actor } from '../mail/actor.ts';
 import { newId } from '../mail/id.ts';
 import type { Db } from './database.ts';
 import { type PrincipalRef, principalCte } from './principals.ts';
+import { REVOCATION_NOTICE } from './revocations.ts';
 
 export interface LoginFacts {
   id: string;
@@ -71,7 +72,7 @@ export async function listLogins(db: Db): Promise<LoginFacts[]> {
   return rows;
 }
 
-/** Ends a login for every session that begins from now on. False when there is no such login. */
+/** Ends a login: open sessions send nothing more, and no new ones begin. False when there is no such login. */
 export async function revokeLogin(db: Db, id: string, actor: Actor): Promise<boolean> {
   const { rows } = await db.query<{ known: boolean }>({
     text: `with gone as (
@@ -80,7 +81,7 @@ export async function revokeLogin(db: Db, id: string, actor: Actor): Promise<boo
       audited as (
         insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
         select 'login.revoked', 'login', id, mailbox_id, $2, $3, $4, jsonb_build_object('username', username) from gone)
-      select exists (select 1 from submission_logins where id = $1) as known`,
+      select exists (select 1 from submission_logins where id = $1) as known, ${REVOCATION_NOTICE}`,
     values: [id, actor.type, actor.id, actor.name],
   });
   return rows[0]!.known;

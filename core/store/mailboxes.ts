@@ -17,7 +17,7 @@ export async function findMailboxes(db: Db, keys: string[]): Promise<Mailbox[]> 
   const { rows } = await db.query<Mailbox>({
     name: 'find-mailboxes',
     text: `select id, address, address_key as key, oversight_mode as mode, is_active as "isActive"
-             from mailboxes where address_key = any($1::text[])`,
+             from mailboxes where address_key = any($1::text[]) and not is_system`,
     values: [keys],
   });
   return rows;
@@ -27,7 +27,7 @@ export async function findMailboxes(db: Db, keys: string[]): Promise<Mailbox[]> 
 export async function mailboxDomains(db: Db): Promise<string[]> {
   const { rows } = await db.query<{ domain: string }>({
     name: 'mailbox-domains',
-    text: `select distinct substring(address_key from '[^@]*$') as domain from mailboxes where is_active`,
+    text: `select distinct substring(address_key from '[^@]*$') as domain from mailboxes where is_active and not is_system`,
   });
   return rows.map(({ domain }) => domain);
 }
