@@ -14,11 +14,13 @@
  *    │ │      │ └──expire───▶ expired     received | held | scheduled | queued ──cancel──▶ cancelled
  *    │ └─refuse──▶ rejected
  *    └─deliver──▶ available               (inbound; gated_all holds it first, then `admit`)
+ *                  └─quarantine─▶ held    (reported as spam; `admit` takes it back)
  *
  * Our 250 after DATA is a promise (RFC 5321 §6.1): a message that ends anywhere but `relayed` or
  * `available` owes its sender an answer. `queued ──hold──▶ held` is the gate closing late: the mailbox
  * grew stricter, or the row was moved to `queued` without the approval it needs. `queued ──fail──▶ failed`
- * is a message whose time ran out between two attempts.
+ * is a message whose time ran out between two attempts. `scheduled ──revise──▶ received` is one whose content
+ * was changed while it waited for its hour: it is judged anew.
  */
 const STEPS = {
   received: {
@@ -37,7 +39,7 @@ const STEPS = {
     expire: 'expired',
     cancel: 'cancelled',
   },
-  scheduled: { release: 'queued', hold: 'held', cancel: 'cancelled' },
+  scheduled: { release: 'queued', hold: 'held', revise: 'received', cancel: 'cancelled' },
   queued: { begin: 'relaying', hold: 'held', fail: 'failed', cancel: 'cancelled' },
   relaying: { relay: 'relayed', defer: 'queued', fail: 'failed', lose: 'in_doubt' },
   in_doubt: { retry: 'queued', settle: 'relayed', fail: 'failed' },
@@ -46,7 +48,7 @@ const STEPS = {
   rejected: {},
   expired: {},
   cancelled: {},
-  available: {},
+  available: { quarantine: 'held' },
 } as const;
 
 export type State = keyof typeof STEPS;
@@ -71,9 +73,12 @@ export function statesBefore(step: Step): State[] {
   return STATES.filter((state) => stepsFrom(state)[step] !== undefined);
 }
 
-/** True when nothing further can happen to the message itself (its DSN may still be owed). */
+/**
+ * True when nothing further happens to the message by itself (its DSN may still be owed). Mail that has arrived
+ * stays where it is, unless somebody says that it is spam.
+ */
 export function isFinal(state: State): boolean {
-  return Object.keys(STEPS[state]).length === 0;
+  return Object.keys(STEPS[state]).every((step) => step === 'quarantine');
 }
 
 /** How one recipient of an outbound message fares (the message's state is derived from all of them). */

@@ -19,9 +19,11 @@ const LAWFUL = `
   held approve queued          held postpone scheduled     held admit available         held reject rejected
   held expire expired          held cancel cancelled
   scheduled release queued     scheduled hold held         scheduled cancel cancelled
+  scheduled revise received
   queued begin relaying        queued hold held            queued fail failed           queued cancel cancelled
   relaying relay relayed       relaying defer queued       relaying fail failed         relaying lose in_doubt
-  in_doubt retry queued        in_doubt settle relayed     in_doubt fail failed`
+  in_doubt retry queued        in_doubt settle relayed     in_doubt fail failed
+  available quarantine held`
   .trim()
   .split(/\s{2,}/)
   .map((words) => words.split(' '));
@@ -52,6 +54,10 @@ test('every state can be reached from received, and from every state an end can 
 test('a message can be cancelled until an attempt begins, and never after', () => {
   expect(statesBefore('cancel').sort()).toEqual(['held', 'queued', 'received', 'scheduled']);
   expect(statesBefore('begin')).toEqual(['queued']);
+});
+
+test('only mail that has arrived can be put into quarantine again, and nothing that waited to leave', () => {
+  expect(statesBefore('quarantine')).toEqual(['available']);
 });
 
 test('from held, every way towards delivery is a decision of a person', () => {
