@@ -1,5 +1,5 @@
 /** Who calls: the key in the request, what it may do, and what it may see. */
-import { hash } from 'node:crypto';
+import { hash, hkdfSync } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Db } from '../core/store/database.ts';
 import { findKey, type KeyFacts, looksLikeKey, type Scope, touchKey } from '../core/store/keys.ts';
@@ -78,6 +78,7 @@ export function authenticator(db: Db, options: { baseUrl: string }): Authenticat
       key,
       actor: { type: 'key', id: key.id, name: key.principalName },
       onlyMailbox: key.mailboxId,
+      answersKey: () => Buffer.from(hkdfSync('sha256', apiKey, '', 'postern answers to named requests', 32)),
     };
   }
 

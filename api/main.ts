@@ -4,6 +4,7 @@ import { authenticator } from './authentication.ts';
 import { openDoor } from './door.ts';
 import { mountHealth } from './health.ts';
 import { mountQueueView } from './queue-view.ts';
+import { mountReference } from './reference.ts';
 import { OPERATIONS } from './registry.ts';
 import { mountOperations } from './rest.ts';
 import { buildServer } from './server.ts';
@@ -24,6 +25,7 @@ export async function startApi(runtime: Runtime): Promise<Api> {
   mountHealth(app, runtime);
   mountQueueView(app, runtime, keys);
   mountOperations(app, { operations: OPERATIONS, authenticator: keys, call: { runtime, door, baseUrl } });
+  mountReference(app, OPERATIONS, baseUrl);
   try {
     await app.listen({ host: http.host, port: http.port });
   } catch (err) {

@@ -111,14 +111,14 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodT
   /** Its `:names` are members of `input`. */
   path: string;
   status?: 200 | 201 | 202;
+  /** Media types of an answer that is `raw`, for the reference. */
+  media?: readonly string[];
   input: I;
   output: O | 'raw';
   /** Further statuses of success with their bodies, for the reference. */
   also?: Readonly<Record<number, z.ZodType>>;
   /** Unknown members are refused (422), so that a misspelt one cannot be lost. Elsewhere they are listed as ignored. */
   strict?: boolean;
-  /** Its body may be the form of a page instead. */
-  form?: true;
   /** Takes a body of up to 40 MiB instead of 1. */
   large?: true;
   /** A page's form may be sent to it as well as JSON, as browsers and mail readers send one. */

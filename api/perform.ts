@@ -1,14 +1,19 @@
 /**
  * One call of one operation, whichever interface it came by:
  *
- *   may the caller? ─▶ read the input ─▶ has a person confirmed it, where one must? ─▶ do it ─▶ tell what came of it
+ *   may the caller? ─▶ translate and read the input ─▶ find the mailbox ─▶ is it a repeat?
+ *                   ─▶ has a person confirmed it, where one must? ─▶ do it ─▶ tell what came of it
  */
 import type { z } from 'zod';
 import { requireScope, requireWhole } from './authentication.ts';
+import { canonical } from './dialects/fields.ts';
+import { mailboxNames, meantMailbox, needsMailbox } from './dialects/mailbox.ts';
 import { faultsOf } from './faults.ts';
 import { Answer, type Call, type Caller, type Operation, Raw } from './operation.ts';
 import { confirmed } from './operator-codes.ts';
 import { invalid } from './problem.ts';
+import { isNamed, type Outcome, once } from './repeats.ts';
+import { textFault } from './texts.ts';
 
 /** What came of a call: a JSON value, or bytes of another kind. */
 export interface Done {
@@ -26,11 +31,25 @@ export function permit(one: Operation, caller: Caller): void {
 /** Carries out one call. Throws the Problem it deserves. `given` is the input as it came, path members included. */
 export async function perform(one: Operation, given: Record<string, unknown>, call: Call): Promise<Done> {
   permit(one, call.caller);
-  const { input, ignored } = readInput(one, given);
+  const asked = mailboxNames(one, given);
+  const { input, ignored } = readInput(one, canonical(one, asked.given));
+  if (needsMailbox(one)) input.mailbox_id = await meantMailbox(asked, input, call);
+  const run = (began?: () => void) => carryOut(one, input, ignored, call, began);
+  return isNamed(one, call) ? once(one, input, call, run) : (await run()).done;
+}
+
+async function carryOut(
+  one: Operation,
+  input: Record<string, unknown>,
+  ignored: string[],
+  call: Call,
+  began?: () => void,
+): Promise<Outcome> {
   const tier = (await one.guard?.(input, call)) ?? null;
   const pending = tier === null ? undefined : await confirmed(one, tier, input, call);
-  const answer = pending ?? (await one.handle(input, call));
-  return tell(one, answer, ignored);
+  if (pending !== undefined) return { done: pending, carriedOut: false };
+  began?.();
+  return { done: tell(one, await one.handle(input, call), ignored), carriedOut: true };
 }
 
 function readInput(
@@ -39,38 +58,29 @@ function readInput(
 ): { input: Record<string, unknown>; ignored: string[] } {
   const schema = one.strict ? one.input.strict() : one.input;
   const parsed = schema.safeParse(given, { reportInput: true });
-  if (!parsed.success) throw faultsOf(parsed.error);
-  const input = parsed.data as Record<string, unknown>;
-  const broken = brokenText(input, []);
-  if (broken !== undefined)
-    throw invalid(422, 'invalid_text', [
-      { field: broken.join('.'), message: 'holds NUL or half a character' },
-    ]);
+  const problem = parsed.success ? undefined : faultsOf(parsed.error);
+  const fault = textFault(given);
+  // What ends a line in a header field is the graver charge, and NUL may be that too.
+  if (fault !== undefined && problem?.code !== 'header_injection')
+    throw invalid(fault.code === 'invalid_text' ? 422 : 400, fault.code, [fault]);
+  if (!parsed.success) throw problem;
   const ignored = Object.keys(given).filter((name) => !Object.hasOwn(one.input.shape, name));
-  return { input, ignored };
+  return { input: parsed.data as Record<string, unknown>, ignored };
 }
 
-/** Where a text of the input holds NUL or half a character, which PostgreSQL has no way to store or compare. */
-function brokenText(value: unknown, path: string[]): string[] | undefined {
-  if (typeof value === 'string') return value.includes('\0') || !value.isWellFormed() ? path : undefined;
-  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return undefined;
-  for (const [name, child] of Object.entries(value)) {
-    const found = brokenText(child, [...path, name]);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
+/** So many and so much of ignored names is told; the rest would only repeat the request. */
+const TOLD = 20;
+const NAME = 100;
 
 function tell(one: Operation, answer: unknown, ignored: string[]): Done {
   if (answer instanceof Raw) return { status: one.status ?? 200, headers: answer.headers, body: answer };
   const { status, body, headers } =
     answer instanceof Answer ? answer : { status: one.status ?? 200, body: answer, headers: {} };
+  if (body instanceof Raw) return { status, headers: { ...body.headers, ...headers }, body };
   const shape = (one.also?.[status] ?? one.output) as z.ZodType | 'raw';
   // Parsed on the way out as well: a member that the definition does not name is not told.
-  const told = shape === 'raw' ? body : (shape.parse(body) as object);
-  return {
-    status,
-    headers,
-    body: ignored.length > 0 ? { ...(told as object), ignored_fields: ignored } : told,
-  };
+  const told = (shape === 'raw' ? body : shape.parse(body)) as { ignored_fields?: string[] };
+  if (ignored.length === 0) return { status, headers, body: told };
+  const names = ignored.slice(0, TOLD).map((name) => name.slice(0, NAME));
+  return { status, headers, body: { ...told, ignored_fields: [...(told.ignored_fields ?? []), ...names] } };
 }

@@ -197,7 +197,7 @@ test('whatever is wrong with a request, the answer is JSON that says so', async 
     expect(reply.text).not.toMatch(/\bat .*:\d+:\d+|node_modules/);
     expect(reply.headers.get('x-content-type-options')).toBe('nosniff');
   }
-  expect((await api.call('PUT', '/v1/emails', { key })).headers.get('allow')).toBe('GET');
+  expect((await api.call('PUT', '/v1/emails', { key })).headers.get('allow')).toBe('GET, HEAD');
   const problem = await api.call('GET', '/nowhere', { headers: { accept: 'application/problem+json' } });
   expect(problem.headers.get('content-type')).toMatch(/^application\/problem\+json/);
 });

@@ -193,7 +193,7 @@ test('NUL in a text is refused wherever it stands, for the store cannot hold it'
 });
 
 test('a name that is shown in lists holds nothing that could change the line it stands in', async () => {
-  for (const name of ['a\r\nb', 'a\x1b[2J', 'a\u009b2J', 'a\u202eb', 'a\u2028b', 'a\ud800']) {
+  for (const name of ['a\r\nb', 'a\x1b[2J', 'a\u009b2J', 'a\u202eb', 'a\u2028b']) {
     const reply = await api.call('POST', '/v1/api-keys', { key: api.keys.admin, body: { name } });
     expect(`${JSON.stringify(name)} ${reply.status}`).toBe(`${JSON.stringify(name)} 400`);
   }

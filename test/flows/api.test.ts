@@ -228,7 +228,7 @@ test('what cannot be sent is refused with its field, and nothing is stored', asy
     [{ from: 'ceo@ours.example' }, 422, 'unknown_sender', 'from'],
     [{ send_at: '2099-01-01T00:00:00' }, 400, 'send_at_invalid', 'send_at'],
     [{ send_at: '2001-01-01T00:00:00Z' }, 400, 'send_at_past', 'send_at'],
-    [{ tags: { constructor: 'x' } }, 400, 'invalid_field', 'tags'],
+    [{ tags: { constructor: 'x' } }, 400, 'invalid_field', 'tags.constructor'],
   ];
   for (const [change, status, code, field] of cases) {
     const refused = await api.call('POST', `/v1/mailboxes/${mailbox.id}/send`, {
