@@ -4,7 +4,8 @@ import { oneLine } from '../core/mail/text.ts';
 import { checkLineEndings } from '../core/mail/wire.ts';
 import type { Claim } from '../core/store/claiming.ts';
 import type { Body } from './bodies.ts';
-import { forAll, type Report, type Transport } from './transport.ts';
+import type { Marker } from './marks.ts';
+import { forAll, type Parcel, type Report, type Transport } from './transport.ts';
 
 export interface Attempt {
   report: Report;
@@ -19,18 +20,22 @@ export async function attempt(
   claim: Claim,
   body: Body,
   transport: Transport,
+  marker: Marker,
   mayGo: () => boolean,
 ): Promise<Attempt> {
+  let failing = 'the content could not be read from the store';
   try {
     const bytes = await body.bytes();
     const fault = faultOf(claim, bytes);
     if (fault !== undefined) return { report: refusal(claim, 'failed', fault), sent: false, tampered: true };
-    return { report: await send(claim, bytes!, transport, mayGo), sent: true, tampered: false };
+    failing = 'its identity could not be signed';
+    const marks = await marker(claim, bytes!);
+    const parcel = { bytes: bytes!, marks, mayGo };
+    return { report: await send(claim, parcel, transport), sent: true, tampered: false };
   } catch (err) {
-    const text = 'the content could not be read from the store';
-    const report = refusal(claim, 'deferred', { enhanced: '4.3.0', text });
+    const report = refusal(claim, 'deferred', { enhanced: '4.3.0', text: failing });
     return {
-      report: { ...report, reply: `${text}: ${(err as Error).message}` },
+      report: { ...report, reply: `${failing}: ${(err as Error).message}` },
       sent: false,
       tampered: false,
     };
@@ -42,13 +47,12 @@ export async function attempt(
 /** A transport reports and never throws. If one does, nobody knows how far it came: that is a doubt, not a delay. */
 async function send(
   claim: Claim,
-  bytes: Buffer,
+  parcel: Pick<Parcel, 'bytes' | 'marks' | 'mayGo'>,
   transport: Transport,
-  mayGo: () => boolean,
 ): Promise<Report> {
   const { id, reversePath, recipients, smtputf8 } = claim;
   try {
-    return await transport.send({ id, reversePath, recipients, smtputf8, bytes, mayGo });
+    return await transport.send({ id, reversePath, recipients, smtputf8, ...parcel });
   } catch (err) {
     const text = `an error nobody foresaw while it was sent: ${oneLine((err as Error).message, 200)}`;
     return {

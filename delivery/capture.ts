@@ -20,6 +20,7 @@ export function openCapture({ capacity }: { capacity: number }): Transport {
         reply: WORDS.text,
         trouble: null,
         captureId: newId(),
+        captureMarks: parcel.marks.toString('latin1'),
       };
     },
   };

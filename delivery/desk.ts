@@ -18,6 +18,7 @@ import type { Closures } from './closures.ts';
 import type { Duties } from './duties.ts';
 import type { Finisher } from './finish.ts';
 import type { Lease } from './lease.ts';
+import { type Marker, openMarker } from './marks.ts';
 import { countedFrom } from './retry.ts';
 import { nobodyLeft, type Spared, spare } from './spare.ts';
 import type { Way } from './way.ts';
@@ -38,6 +39,7 @@ export class Desk {
   readonly #options: DeskOptions;
   readonly #claims: ReturnType<typeof claiming>;
   readonly #bodies: Bodies;
+  readonly #marks: Marker;
   readonly #ready = new Map<string, Body>();
   /** What this process has claimed or is about to: a second bell for it says nothing new. */
   readonly #underWay = new Set<string>();
@@ -53,6 +55,7 @@ export class Desk {
       (n) => runtime.metrics.batch('claim', n),
     );
     this.#bodies = new Bodies(runtime);
+    this.#marks = openMarker(runtime);
   }
 
   /** Learns which routes are in use; called now and then, for mailboxes change. */
@@ -115,7 +118,7 @@ export class Desk {
   async #send(spared: Spared, body: Body, { transport }: Way): Promise<Attempt> {
     const { claim } = spared;
     if (claim.recipients.length > 0)
-      return attempt(claim, body, transport, () => this.#options.lease.holds(claim.worker));
+      return attempt(claim, body, transport, this.#marks, () => this.#options.lease.holds(claim.worker));
     body.done();
     return nobodyLeft(spared);
   }

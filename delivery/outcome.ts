@@ -46,6 +46,7 @@ export function outcomeOf(
     wakeAt: to === 'queued' ? (again ?? at.now) : to === 'in_doubt' ? at.now : null,
     dsnOwed: dsnOwed(claim, recipients, to, patience, at),
     captureId: report.captureId,
+    ...(report.captureMarks !== undefined && { captureMarks: report.captureMarks }),
   };
 }
 

@@ -6,7 +6,7 @@ import { CannotOpen, openSession, type Smarthost } from './smtp-open.ts';
 import { reportOf } from './smtp-report.ts';
 import type { Extensions, Session } from './smtp-session.ts';
 import type { Timeouts } from './timeouts.ts';
-import { forAll, type Parcel, type Report, type Transport } from './transport.ts';
+import { forAll, type Parcel, type Report, sizeOf, type Transport } from './transport.ts';
 
 export interface SmarthostOptions {
   route: Smarthost;
@@ -79,7 +79,7 @@ function unfitness(parcel: Parcel, address: string, extensions: Extensions): Wor
   if (!extensions.eightBitMime && !isAscii(parcel.bytes))
     return { enhanced: '5.6.3', text: 'the next hop cannot take 8-bit content (no 8BITMIME)' }; // RFC 6152 §3
   const { size } = extensions;
-  if (size !== undefined && size > 0 && parcel.bytes.length > size)
+  if (size !== undefined && size > 0 && sizeOf(parcel) > size)
     return { enhanced: '5.3.4', text: `the message is larger than the ${size} bytes the next hop takes` };
   return undefined;
 }
@@ -87,7 +87,7 @@ function unfitness(parcel: Parcel, address: string, extensions: Extensions): Wor
 function parameters(parcel: Parcel, { size, eightBitMime, smtputf8 }: Extensions): string {
   const utf8 = smtputf8 && needsUtf8(parcel);
   return [
-    size === undefined ? '' : ` SIZE=${parcel.bytes.length}`,
+    size === undefined ? '' : ` SIZE=${sizeOf(parcel)}`,
     eightBitMime && (utf8 || !isAscii(parcel.bytes)) ? ' BODY=8BITMIME' : '',
     utf8 ? ' SMTPUTF8' : '',
   ].join('');

@@ -147,9 +147,9 @@ export class Session {
     return this.#reset();
   }
 
-  async #content({ bytes, mayGo }: Parcel, said: Transaction): Promise<void> {
+  async #content({ marks, bytes, mayGo }: Parcel, said: Transaction): Promise<void> {
     const { dataBlock, finalReply } = this.#timeouts;
-    const pieces = stuffed(bytes);
+    const pieces = marks.length > 0 ? [marks, ...stuffed(bytes)] : stuffed(bytes);
     if (bytes.length > SMALL) {
       for (const load of loads(pieces, SMALL)) if (!(await this.#written(load, dataBlock))) return;
       pieces.length = 0;

@@ -1,18 +1,25 @@
 /** What a way out must be able to do, and how it tells what became of a message. */
 import type { RecipientOutcome } from '../core/store/outcomes.ts';
 
-/** A message on its way out: its envelope, and the very bytes that were approved. */
+/** A message on its way out: its envelope, the very bytes that were approved, and what we say of them. */
 export interface Parcel {
   id: string;
   reversePath: string;
   recipients: { n: number; address: string }[];
   smtputf8: boolean;
   bytes: Buffer;
+  /** Header fields of ours that go on top of them; ASCII, each with its CRLF. */
+  marks: Buffer;
   /**
    * Asked before MAIL FROM and again before the final dot: whether this process still holds the message. After a
    * no, nothing more is sent.
    */
   mayGo: () => boolean;
+}
+
+/** Octets that cross the wire, before dots are stuffed (RFC 1870 §5). */
+export function sizeOf({ marks, bytes }: Pick<Parcel, 'marks' | 'bytes'>): number {
+  return marks.length + bytes.length;
 }
 
 /** Why a route cannot be used at all: nothing that the message did. */
@@ -30,8 +37,9 @@ export interface Report {
   /** The reply, or our own words, that stands for the whole attempt. */
   reply: string;
   trouble: Trouble | null;
-  /** Set by a capture box: the id of the copy it keeps. */
+  /** Set by a capture box: the id of the copy it keeps, and what goes on top of it. */
   captureId: string | null;
+  captureMarks?: string;
 }
 
 export interface Transport {

@@ -14,7 +14,7 @@ export interface CaptureFacts {
 }
 
 const CAPTURES = `select c.id, c.message_id as "messageId", m.mailbox_id as "mailboxId", c.reverse_path as "reversePath",
-    c.forward_paths as "forwardPaths", c.subject, b.size, c.captured_at as "capturedAt"
+    c.forward_paths as "forwardPaths", c.subject, b.size + octet_length(c.marks) as size, c.captured_at as "capturedAt"
   from captures c left join messages m on m.id = c.message_id left join contents b on b.id = c.content_id`;
 
 /** Newest first. */
@@ -59,7 +59,7 @@ export async function readCapturedBytes(
   onlyMailbox: string | null,
 ): Promise<Buffer | undefined> {
   const { rows } = await db.query<{ bytes: Buffer }>({
-    text: `select b.bytes from captures c join contents b on b.id = c.content_id
+    text: `select convert_to(c.marks, 'UTF8') || b.bytes as bytes from captures c join contents b on b.id = c.content_id
              left join messages m on m.id = c.message_id
             where c.id = $1 and ($2::text is null or m.mailbox_id = $2)`,
     values: [id, onlyMailbox],

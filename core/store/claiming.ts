@@ -14,6 +14,9 @@ export interface Claim {
   kind: 'mail' | 'dsn' | 'copy' | 'notice';
   source: 'submission' | 'trusted' | 'mx' | 'rest' | 'postern';
   mailboxId: string;
+  mailboxCreatedAt: Date;
+  composerId: string | null;
+  agent: string | null;
   /** The mailbox's route, or null for the default one. */
   route: string | null;
   reversePath: string;
@@ -29,6 +32,9 @@ export interface Claim {
   /** SHA-256 over envelope and bytes, hex: what was approved, and so what must be sent. */
   digest: string;
   effectiveMode: Mode | null;
+  releasedBy: 'mode' | 'allowlist' | 'approval' | 'postern' | null;
+  /** Of mail that a person let go: the decision. */
+  approval: { id: string; at: Date } | null;
   createdAt: Date;
   /** When it was let go: from here its time is counted. */
   queuedAt: Date;
@@ -57,7 +63,7 @@ const CLAIM = `with alive as (select id from workers where id = $2 and lease_unt
      where b.id = m.mailbox_id and m.id = any($1::text[]) and m.state = 'queued' and m.direction = 'outbound'
        and (m.next_attempt_at is null or m.next_attempt_at <= now() + interval '100 milliseconds')
        and ${GATE}
-    returning m.*, b.route as mailbox_route),
+    returning m.*, b.route as mailbox_route, b.created_at as mailbox_created_at),
   begun as (
     insert into attempts (message_id, n, worker_id, epoch)
     select id, attempts, $2, lease_epoch from claimed),
@@ -72,16 +78,23 @@ const CLAIM = `with alive as (select id from workers where id = $2 and lease_unt
 /** The claims as they are handed out, from rows of messages with their mailbox's route. */
 function claimsFrom(rows: string): string {
   return `select id, lease_owner as worker, lease_epoch as epoch, attempts as attempt, kind, source,
-         mailbox_id as "mailboxId", mailbox_route as route, reverse_path as "reversePath",
+         mailbox_id as "mailboxId", mailbox_created_at as "mailboxCreatedAt", composer_id as "composerId", agent,
+         mailbox_route as route, reverse_path as "reversePath",
          forward_paths as "forwardPaths", smtputf8, body_8bit as "body8bit", content_id as "contentId", size,
-         encode(digest, 'hex') as digest, effective_mode as "effectiveMode", created_at as "createdAt",
+         encode(digest, 'hex') as digest, effective_mode as "effectiveMode",
+         released_by as "releasedBy", created_at as "createdAt",
          coalesce(queued_at, created_at) as "queuedAt", delay_reported as "delayReported",
+         case when released_by = 'approval' then (
+           select json_build_object('id', a.id, 'at', a.decided_at) from approvals a
+            where a.message_id = ${rows}.id and a.decision = 'approve' and a.digest = ${rows}.digest
+            order by a.decided_at desc limit 1) end as approval,
          (select json_agg(json_build_object('n', r.n, 'address', r.address, 'status', r.status) order by r.n)
             from recipients r where r.message_id = ${rows}.id) as everyone
     from ${rows}`;
 }
 
-interface ClaimedRow extends Omit<Claim, 'recipients' | 'settled'> {
+interface ClaimedRow extends Omit<Claim, 'recipients' | 'settled' | 'approval'> {
+  approval: { id: string; at: string } | null;
   everyone: { n: number; address: string; status: RecipientStatus }[] | null;
 }
 
@@ -101,7 +114,7 @@ export async function claim(db: Db, ids: string[], worker: string): Promise<Clai
 export async function claimsHeld(db: Db, ids: string[], worker: string): Promise<Claim[]> {
   const { rows } = await db.query<ClaimedRow>({
     text: `with held as (
-        select m.*, b.route as mailbox_route from messages m join mailboxes b on b.id = m.mailbox_id
+        select m.*, b.route as mailbox_route, b.created_at as mailbox_created_at from messages m join mailboxes b on b.id = m.mailbox_id
          where m.id = any($1::text[]) and m.state = 'relaying' and m.lease_owner = $2)
       ${claimsFrom('held')}`,
     values: [ids, worker],
@@ -109,14 +122,19 @@ export async function claimsHeld(db: Db, ids: string[], worker: string): Promise
   return rows.map(withRecipients);
 }
 
-function withRecipients({ everyone, ...row }: ClaimedRow): Claim {
+function withRecipients({ everyone, approval, ...row }: ClaimedRow): Claim {
   const recipients: Claim['recipients'] = [];
   const settled: RecipientStatus[] = [];
   for (const { n, address, status } of everyone ?? []) {
     if (status === 'pending' || status === 'deferred') recipients.push({ n, address });
     else settled.push(status);
   }
-  return { ...row, recipients, settled };
+  return {
+    ...row,
+    approval: approval && { id: approval.id, at: new Date(approval.at) },
+    recipients,
+    settled,
+  };
 }
 
 /**

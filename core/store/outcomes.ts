@@ -29,6 +29,8 @@ export interface Outcome {
   dsnOwed: 'failed' | 'delayed' | null;
   /** Set when the route is a capture box: the id of the captured copy. */
   captureId: string | null;
+  /** Header fields that went on top of that copy. */
+  captureMarks?: string;
 }
 
 /** What was owed before this attempt and not paid yet is still owed while the message lives. */
@@ -40,7 +42,7 @@ const OWED = `(case when i.to_state not in ('queued', 'in_doubt') then i.dsn_owe
 const SETTLE = `with input as (
     select * from json_to_recordset($1::json) as t(id text, worker text, epoch int, attempt int, to_state text, action text,
       recipients json, route text, next_hop text, reply text, wake_at timestamptz, dsn_owed text, capture_id text,
-      outcome text)),
+      capture_marks text, outcome text)),
   moved as (
     update messages m
        set state = i.to_state, changed_at = now(), next_attempt_at = case when i.to_state = 'queued' then i.wake_at end,
@@ -64,10 +66,10 @@ const SETTLE = `with input as (
       from moved i
      where a.message_id = i.id and a.n = i.attempt),
   captured as (
-    insert into captures (id, message_id, content_id, reverse_path, forward_paths, subject)
+    insert into captures (id, message_id, content_id, reverse_path, forward_paths, subject, marks)
     select i.capture_id, i.id, i.content_id, i.reverse_path,
            array(select o.address from json_to_recordset(i.recipients) as o(address text, status text)
-                  where o.status = 'relayed'), i.subject
+                  where o.status = 'relayed'), i.subject, i.capture_marks
       from moved i where i.capture_id is not null),
   audited as (
     insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name,
@@ -131,5 +133,6 @@ function outcomeRow(one: Outcome): object {
     wake_at: one.wakeAt,
     dsn_owed: one.dsnOwed,
     capture_id: one.captureId,
+    capture_marks: one.captureMarks ?? '',
   };
 }

@@ -162,9 +162,19 @@ test('an error nobody foresaw while a message was sent is a doubt, and no reason
       throw new TypeError('a mistake of ours');
     },
   };
-  const { report } = await attempt(claim, { bytes: async () => bytes, done() {} }, transport, () => true);
+  const content = { bytes: async () => bytes, done() {} };
+  const unmarked = async () => Buffer.alloc(0);
+  const { report } = await attempt(claim, content, transport, unmarked, () => true);
   expect(report.recipients.map(({ status }) => status)).toEqual(['in_doubt']);
   const unread = { bytes: async () => Promise.reject(new Error('gone')), done() {} };
-  const later = await attempt(claim, unread, transport, () => true);
+  const later = await attempt(claim, unread, transport, unmarked, () => true);
   expect(later.report.recipients.map(({ status }) => status)).toEqual(['deferred']);
+  const unsigned = await attempt(
+    claim,
+    content,
+    transport,
+    () => Promise.reject(new Error('no key')),
+    () => true,
+  );
+  expect(unsigned.report.recipients.map(({ status }) => status)).toEqual(['deferred']);
 });

@@ -103,6 +103,9 @@ create index revisions_message on revisions (message_id);
 
 alter table approvals add column receipt text;
 
+-- Header fields that went on top of the stored bytes when they left.
+alter table captures add column marks text not null default '';
+
 -- One-time codes that go to people by mail. Only their hash is kept.
 create table operator_codes (
   id ulid primary key,
