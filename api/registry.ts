@@ -7,6 +7,7 @@ import { keyOperations } from './operations/keys.ts';
 import { loginOperations } from './operations/logins.ts';
 import { mailboxOperations } from './operations/mailboxes.ts';
 import { oversightOperations } from './operations/oversight.ts';
+import { protectedResourceOperations } from './operations/protected-resource.ts';
 import { queueOperations } from './operations/queue.ts';
 import { sendOperations } from './operations/send.ts';
 
@@ -20,4 +21,5 @@ export const OPERATIONS: readonly Operation[] = [
   ...mailboxOperations,
   ...keyOperations,
   ...loginOperations,
+  ...protectedResourceOperations,
 ];

@@ -31,6 +31,8 @@ const AGENT = 200;
 const KEY = 200;
 const DAYS_AHEAD = 366;
 const DAY_MS = 86_400_000;
+/** Names by which JavaScript reaches what is no data; REST refuses them as keys too. */
+const RESERVED = new Set(['__proto__', 'constructor', 'prototype']);
 const CONTROL_CHARACTER = /[\p{Cc}\p{Cf}]/u;
 /** ISO 8601 in UTC, to the minute or finer. */
 const UTC = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|\+00:00)$/;
@@ -88,6 +90,7 @@ function readTags(value: string): Record<string, string> | undefined {
     const key = (equals === -1 ? text : text.slice(0, equals)).trim();
     const word = equals === -1 ? 'true' : text.slice(equals + 1).trim();
     if (key === '' || key.length > TAG_KEY || word.length > TAG_VALUE || tags.has(key)) return undefined;
+    if (RESERVED.has(key)) return undefined;
     if (CONTROL_CHARACTER.test(key) || CONTROL_CHARACTER.test(word)) return undefined;
     tags.set(key, word);
   }

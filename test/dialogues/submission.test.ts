@@ -170,6 +170,8 @@ describe('control headers', () => {
     ['X-Postern-Send-At: tomorrow', '550 5.6.0'],
     ['X-Postern-Send-At: 2027-01-01T00:00:00+02:00', '550 5.6.0'],
     ['X-Postern-Tags: a=1,a=2', '550 5.6.0'],
+    ['X-Postern-Tags: __proto__=1', '550 5.6.0'],
+    ['X-Postern-Tags: run=1, constructor', '550 5.6.0'],
     ['X-Postern-Agent:', '550 5.6.0'],
     ['X-Postern-Idempotency-Key:', '550 5.6.0'],
   ])('%s', async (field, reply) => {

@@ -4,6 +4,7 @@ import { newId } from '../../core/mail/id.ts';
 import { startHousekeeping } from '../../core/runtime/housekeeping.ts';
 import { type Database, openDatabase } from '../../core/store/database.ts';
 import { forgetKeys, takeKey } from '../../core/store/idempotency.ts';
+import { forgetCalls, takeCall } from '../../core/store/idempotent-requests.ts';
 import { freshDatabase } from '../support/database.ts';
 
 let own: Awaited<ReturnType<typeof freshDatabase>>;
@@ -64,4 +65,20 @@ test('a key that is taken anew at that moment is not forgotten', async () => {
   });
   expect(await forgotten).toBe(0);
   expect(await keys()).toContain('again');
+});
+
+test('answers to named requests are forgotten after 24 hours too', async () => {
+  for (const key of ['old', 'young']) {
+    const call = { operation: 'add_contact', key, requestSha256: Buffer.alloc(32), attempt: newId() };
+    expect(await takeCall(database.pool, call)).toBe('taken');
+  }
+  await database.pool.query(
+    "update idempotent_requests set created_at = now() - interval '25 hours' where key = 'old'",
+  );
+  const housekeeping = startHousekeeping({ database, log: pino({ level: 'silent' }), everyMs: 20 });
+  await expect
+    .poll(async () => (await database.pool.query('select key from idempotent_requests')).rows)
+    .toEqual([{ key: 'young' }]);
+  await housekeeping.close();
+  expect(await forgetCalls(database.pool, 10)).toBe(0);
 });
