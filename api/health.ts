@@ -5,7 +5,7 @@ import { readiness } from '../core/runtime/readiness.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
 import { countLive } from '../core/store/overview.ts';
 
-const VERSION: string = createRequire(import.meta.url)('../package.json').version;
+export const VERSION: string = createRequire(import.meta.url)('../package.json').version;
 
 export function mountHealth(app: FastifyInstance, runtime: Runtime): void {
   const hidden = { schema: { hide: true } as object };

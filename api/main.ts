@@ -3,6 +3,7 @@ import type { Room, Runtime } from '../core/runtime/runtime.ts';
 import { authenticator } from './authentication.ts';
 import { openDoor } from './door.ts';
 import { mountHealth } from './health.ts';
+import { mountMcp } from './mcp/http.ts';
 import { mountQueueView } from './queue-view.ts';
 import { mountReference } from './reference.ts';
 import { OPERATIONS } from './registry.ts';
@@ -24,6 +25,7 @@ export async function startApi(runtime: Runtime): Promise<Api> {
   const keys = authenticator(runtime.database.pool, { baseUrl });
   mountHealth(app, runtime);
   mountQueueView(app, runtime, keys);
+  mountMcp(app, { operations: OPERATIONS, authenticator: keys, call: { runtime, door, baseUrl } });
   mountOperations(app, { operations: OPERATIONS, authenticator: keys, call: { runtime, door, baseUrl } });
   mountReference(app, OPERATIONS, baseUrl);
   try {

@@ -86,7 +86,8 @@ export function sendProblem(err: unknown, request: FastifyRequest, reply: Fastif
     .send(JSON.stringify(problemBody(problem)));
 }
 
-function toProblem(err: unknown): Problem {
+/** The answer an error stands for; what nobody foresaw is a 500 that says nothing. */
+export function toProblem(err: unknown): Problem {
   if (err instanceof Problem) return err;
   const { code, statusCode, message } = err as { code?: unknown; statusCode?: unknown; message?: unknown };
   if (typeof code === 'string') {

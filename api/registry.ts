@@ -10,6 +10,7 @@ import { oversightOperations } from './operations/oversight.ts';
 import { protectedResourceOperations } from './operations/protected-resource.ts';
 import { queueOperations } from './operations/queue.ts';
 import { sendOperations } from './operations/send.ts';
+import { setupOperations } from './operations/setup.ts';
 
 export const OPERATIONS: readonly Operation[] = [
   ...sendOperations,
@@ -22,4 +23,5 @@ export const OPERATIONS: readonly Operation[] = [
   ...keyOperations,
   ...loginOperations,
   ...protectedResourceOperations,
+  ...setupOperations,
 ];

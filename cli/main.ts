@@ -16,6 +16,7 @@ const COMMANDS: Record<string, (program: Command) => Promise<void>> = {
   key: async (program) => (await import('./commands/key.ts')).addKeyCommands(program),
   login: async (program) => (await import('./commands/login.ts')).addLoginCommands(program),
   'send-test': async (program) => (await import('./commands/send-test.ts')).addSendTestCommand(program),
+  mcp: async (program) => (await import('./commands/mcp.ts')).addMcpCommand(program),
   sink: async (program) => (await import('./commands/sink.ts')).addSinkCommand(program),
   migrate: async (program) => (await import('./commands/migrate.ts')).addMigrateCommand(program),
   config: async (program) => (await import('./commands/config.ts')).addConfigCommands(program),

@@ -24,6 +24,8 @@ const MAY_IMPORT: Record<string, string[]> = {
     'policy/main.ts',
     'delivery/main.ts',
     'api/main.ts',
+    // The tools over standard input are those of the registry, told in the same words.
+    'api/mcp/stdio.ts',
   ],
 };
 
