@@ -2,6 +2,7 @@
 import type { Operation } from './operation.ts';
 import { auditOperations } from './operations/audit.ts';
 import { captureOperations } from './operations/captures.ts';
+import { contactOperations } from './operations/contacts.ts';
 import { emailOperations } from './operations/emails.ts';
 import { keyOperations } from './operations/keys.ts';
 import { loginOperations } from './operations/logins.ts';
@@ -11,6 +12,9 @@ import { protectedResourceOperations } from './operations/protected-resource.ts'
 import { queueOperations } from './operations/queue.ts';
 import { sendOperations } from './operations/send.ts';
 import { setupOperations } from './operations/setup.ts';
+import { suppressionOperations } from './operations/suppression.ts';
+import { unsubscribeOperations } from './operations/unsubscribe.ts';
+import { webhookOperations } from './operations/webhooks.ts';
 
 export const OPERATIONS: readonly Operation[] = [
   ...sendOperations,
@@ -24,4 +28,8 @@ export const OPERATIONS: readonly Operation[] = [
   ...loginOperations,
   ...protectedResourceOperations,
   ...setupOperations,
+  ...contactOperations,
+  ...suppressionOperations,
+  ...unsubscribeOperations,
+  ...webhookOperations,
 ];

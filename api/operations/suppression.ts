@@ -1,0 +1,75 @@
+/** Addresses that get no more mail, until somebody lifts that here. */
+import { z } from 'zod';
+import { parseAddress } from '../../core/mail/address.ts';
+import { listSuppressions, removeSuppression } from '../../core/store/suppressions.ts';
+import { afterCursor, cursorOf } from '../cursor.ts';
+import { limit } from '../kinds.ts';
+import { operation } from '../operation.ts';
+import { notFound } from '../problem.ts';
+
+const Suppression = z.object({
+  id: z.string(),
+  email_address: z.string(),
+  reason: z.string(),
+  mailbox_id: z.string().nullable(),
+  created_at: z.string(),
+});
+
+const listSuppression = operation({
+  name: 'list_suppression',
+  summary: 'Addresses that get no more mail, newest first',
+  area: 'suppression',
+  access: 'admin',
+  method: 'GET',
+  path: '/v1/suppression',
+  input: z.object({ limit: limit(50, 100), cursor: z.string().max(200).optional() }),
+  output: z.object({ suppressions: z.array(Suppression), cursor: z.string().nullable() }),
+  tool: {
+    description:
+      'List the addresses that get no more mail from here, with the reason: it bounced for good, the recipient complained, or unsubscribed.',
+    takes: ['limit', 'cursor'],
+    hints: ['readOnly', 'idempotent'],
+  },
+  async handle(input, { runtime }) {
+    const { suppressions, more } = await listSuppressions(runtime.database.pool, {
+      after: afterCursor(input.cursor),
+      limit: input.limit,
+    });
+    return {
+      suppressions: suppressions.map((one) => ({
+        id: one.id,
+        email_address: one.address,
+        reason: one.reason,
+        mailbox_id: one.mailboxId,
+        created_at: one.createdAt.toISOString(),
+      })),
+      cursor: more ? cursorOf(suppressions.at(-1)!.id) : null,
+    };
+  },
+});
+
+const liftSuppression = operation({
+  name: 'remove_suppression',
+  summary: 'Let an address have mail again',
+  area: 'suppression',
+  access: 'admin',
+  method: 'DELETE',
+  path: '/v1/suppression/:email_address',
+  input: z.object({ email_address: z.string().min(1).max(1000) }),
+  output: z.object({ status: z.literal('removed'), email_address: z.string() }),
+  tool: {
+    description: 'Lift the suppression of an address, so that mail can be sent to it again.',
+    takes: ['email_address'],
+    hints: ['destructive', 'idempotent'],
+  },
+  async handle({ email_address }, { runtime, caller }) {
+    const parsed = parseAddress(email_address, { smtputf8: true });
+    const gone = parsed.ok
+      ? await removeSuppression(runtime.database.pool, parsed.address, caller.actor)
+      : undefined;
+    if (gone === undefined) throw notFound('This address is not suppressed.');
+    return { status: 'removed' as const, email_address: gone };
+  },
+});
+
+export const suppressionOperations = [listSuppression, liftSuppression];
