@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { MODES } from '../mail/mode.ts';
 import { address, addressPattern } from './config-address.ts';
 import { delivery, smarthost } from './config-delivery.ts';
+import { trustedIssuers } from './config-identity.ts';
 import {
   choice,
   count,
@@ -165,6 +166,16 @@ const http = z
   })
   .prefault({});
 
+const api = z
+  .strictObject({
+    duplicate_window: count(
+      60,
+      'Seconds for which a program cannot send the same content twice without naming its requests; 0 lets it.',
+      { min: 0, max: 86_400 },
+    ),
+  })
+  .prefault({});
+
 const account = z
   .strictObject({
     name: key(z.string().trim().min(1).max(200).optional(), {
@@ -208,6 +219,16 @@ const webhooks = z
       description: 'Hosts that webhooks may be sent to although they are private: names or IP addresses.',
       expects: 'a list of host names or IP addresses',
     }),
+  })
+  .prefault({});
+
+const identity = z
+  .strictObject({
+    list_unsubscribe: flag(
+      false,
+      'Puts a link for unsubscribing into composed mail that goes to one recipient (RFC 8058).',
+    ),
+    trusted_issuers: trustedIssuers,
   })
   .prefault({});
 
@@ -274,6 +295,7 @@ export const ConfigSchema = z.strictObject({
   tls,
   limits,
   http,
+  api,
   mcp,
   account,
   webhooks,
@@ -282,6 +304,7 @@ export const ConfigSchema = z.strictObject({
     expects: 'a list of mailboxes',
   }),
   oversight,
+  identity,
   delivery,
   smarthost,
   log,
