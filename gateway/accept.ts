@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { Actor } from '../core/mail/actor.ts';
 import { contentSha256, messageDigest } from '../core/mail/digest.ts';
 import { newId } from '../core/mail/id.ts';
+import { isMark } from '../core/mail/identity.ts';
 import { prepare } from '../core/mail/prepare.ts';
 import { REFUSALS, SmtpRefusal } from '../core/mail/reply.ts';
 import { receivedField, type WithProtocol } from '../core/mail/trace.ts';
@@ -138,7 +139,7 @@ function bytesOf(delivery: Delivery, hostname: string, id: string) {
     }),
     removeBcc: ours,
     removeControl: true,
-    removeAlso: (field) => isForged(block, field, hostname),
+    removeAlso: (field) => isForged(block, field, hostname) || (ours && isMark(field.name)),
     addMessageId,
     addDate: ours && !facts.hasDate ? date : undefined,
     block,

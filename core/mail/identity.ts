@@ -65,6 +65,14 @@ export interface Claims extends Bound, SenderClaims {
 const ADDRESSES = 1000;
 const DECODED_CHARACTERS = 8192; // as far as decodeWords reads
 
+/**
+ * Whether a header field, by its name in lower case, says what only Postern says of mail on its way out. Mail from
+ * others keeps such fields: there they are somebody else's word, which can be checked.
+ */
+export function isMark(name: string): boolean {
+  return name.startsWith('x-multimail-') || name === 'x-ai-generated' || name === 'x-agent-identity';
+}
+
 /** The token of a message about to be handed over; `block` is the header of `bytes`, which are the stored ones. */
 export function signIdentity(
   key: SigningKey,
