@@ -1,6 +1,6 @@
 /** What one client may ask of us. Units are in the names. */
 import { z } from 'zod';
-import { count } from './config-kinds.ts';
+import { count, host, key } from './config-kinds.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -29,6 +29,10 @@ export const limits = z
     auth_failures_per_session: count(3, 'Failed logins after which a session is closed.', { max: 100 }),
     auth_failures_per_address_minute: count(20, 'Failed logins a minute from one client address.', {
       max: 100_000,
+    }),
+    blocked_domains: key(z.array(host).default([]), {
+      description: 'Domains that programs cannot write to, each with the domains below it.',
+      expects: 'a list of domains',
     }),
     queued_messages: count(100_000, 'Live messages above which new mail is told to come back later (452).'),
     free_disk_bytes: count(
