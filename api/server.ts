@@ -1,8 +1,10 @@
 /** The HTTP server without its operations: what every request and every answer goes through. */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Runtime } from '../core/runtime/runtime.ts';
 import { hostCheck } from './hosts.ts';
-import { Problem, sendProblem } from './problem.ts';
+import { Problem, problemBody, sendProblem } from './problem.ts';
 import { readBodies } from './request-bodies.ts';
 
 const HEADERS = {
@@ -24,6 +26,7 @@ export async function buildServer({ config, log }: Runtime): Promise<FastifyInst
     // An attacker's __proto__ is data like any other: refused while it is read.
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',
+    clientErrorHandler: refuseGarbage,
     // Paths that cannot be decoded come to no handler; Fastify's own answer would repeat them.
     frameworkErrors: (err, request, reply) => sendProblem(err, request, reply.headers(HEADERS), log),
   });
@@ -47,6 +50,29 @@ export async function buildServer({ config, log }: Runtime): Promise<FastifyInst
   });
   readBodies(app);
   return app;
+}
+
+/** What is no HTTP gets an answer of the same shape, as far as one can be given, and no connection. */
+function refuseGarbage(err: NodeJS.ErrnoException, socket: Socket): void {
+  if (err.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const problem = garbage(err.code);
+  const body = JSON.stringify(problemBody(problem));
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n` +
+      'content-type: application/json; charset=utf-8\r\n' +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}
+
+function garbage(code: string | undefined): Problem {
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new Problem(431, 'too_large', 'The header of the request is too large.');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new Problem(408, 'bad_request', 'The request did not come in time.');
+  return new Problem(400, 'bad_request', 'This is no HTTP request.');
 }
 
 interface KnownRoute {

@@ -14,7 +14,7 @@ export const protectedResource = operation({
   input: z.object({}),
   output: z.object({
     resource: z.string(),
-    bearer_methods_supported: z.array(z.literal('header')),
+    bearer_methods_supported: z.array(z.string()),
     scopes_supported: z.array(z.enum(SCOPES)),
   }),
   async handle(_, { baseUrl }) {
