@@ -1,5 +1,6 @@
 /** The window for people and programs: REST, health, metrics, the queue view. */
 import type { Room, Runtime } from '../core/runtime/runtime.ts';
+import { callsOf } from '../core/store/usage.ts';
 import { authenticator } from './authentication.ts';
 import { openDoor } from './door.ts';
 import { mountHealth } from './health.ts';
@@ -42,6 +43,9 @@ export async function startApi(runtime: Runtime): Promise<Api> {
     async close() {
       await app.close();
       await door.close();
+      await callsOf(runtime.database.pool)
+        .flush()
+        .catch((err: unknown) => runtime.log.warn({ err }, 'calls could not be counted'));
     },
   };
 }

@@ -5,6 +5,7 @@
  *                   ─▶ has a person confirmed it, where one must? ─▶ do it ─▶ tell what came of it
  */
 import type { z } from 'zod';
+import { callsOf } from '../core/store/usage.ts';
 import { requireScope, requireWhole } from './authentication.ts';
 import { canonical } from './dialects/fields.ts';
 import { mailboxNames, meantMailbox, needsMailbox } from './dialects/mailbox.ts';
@@ -31,6 +32,7 @@ export function permit(one: Operation, caller: Caller): void {
 /** Carries out one call. Throws the Problem it deserves. `given` is the input as it came, path members included. */
 export async function perform(one: Operation, given: Record<string, unknown>, call: Call): Promise<Done> {
   permit(one, call.caller);
+  if (one.access !== 'none') callsOf(call.runtime.database.pool).add();
   const asked = mailboxNames(one, given);
   const { input, ignored } = readInput(one, canonical(one, asked.given));
   if (needsMailbox(one)) input.mailbox_id = await meantMailbox(asked, input, call);

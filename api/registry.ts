@@ -1,5 +1,6 @@
 /** Every operation there is. */
 import type { Operation } from './operation.ts';
+import { accountOperations } from './operations/account.ts';
 import { auditOperations } from './operations/audit.ts';
 import { captureOperations } from './operations/captures.ts';
 import { contactOperations } from './operations/contacts.ts';
@@ -14,6 +15,7 @@ import { sendOperations } from './operations/send.ts';
 import { setupOperations } from './operations/setup.ts';
 import { suppressionOperations } from './operations/suppression.ts';
 import { unsubscribeOperations } from './operations/unsubscribe.ts';
+import { usageOperations } from './operations/usage.ts';
 import { webhookOperations } from './operations/webhooks.ts';
 
 export const OPERATIONS: readonly Operation[] = [
@@ -32,4 +34,6 @@ export const OPERATIONS: readonly Operation[] = [
   ...suppressionOperations,
   ...unsubscribeOperations,
   ...webhookOperations,
+  ...accountOperations,
+  ...usageOperations,
 ];

@@ -78,7 +78,7 @@ const searchContacts = operation({
   output: z.object({ contacts: z.array(ContactView), cursor: z.string().nullable() }),
   tool: {
     description: 'Find contacts by part of their name or address; all of them without a query.',
-    takes: ['q'],
+    takes: ['query'],
     hints: ['readOnly', 'idempotent'],
   },
   async handle({ q, limit, cursor }, { runtime }) {

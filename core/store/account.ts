@@ -94,3 +94,12 @@ export function slugOf(name: string): string {
     .replace(/^-+|-+$/g, '');
   return slug === '' ? 'account' : slug;
 }
+
+/** What mail and its history take on disk. Asked of the file system, for adding up every message would read them all. */
+export async function storageUsed(db: Db): Promise<number> {
+  const { rows } = await db.query<{ bytes: number }>(
+    `select (pg_total_relation_size('contents') + pg_total_relation_size('messages')
+             + pg_total_relation_size('recipients') + pg_total_relation_size('audit_events')) as bytes`,
+  );
+  return rows[0]!.bytes;
+}

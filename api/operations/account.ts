@@ -1,0 +1,178 @@
+/** The account: one installation is one. */
+import { z } from 'zod';
+import { type Address, parseAddress } from '../../core/mail/address.ts';
+import { type AccountChanges, readAccount, storageUsed, updateAccount } from '../../core/store/account.ts';
+import { eraseAccount } from '../../core/store/erasure.ts';
+import { usageByDay } from '../../core/store/usage.ts';
+import { coded } from '../faults.ts';
+import { label } from '../kinds.ts';
+import { type Call, operation, type Tier } from '../operation.ts';
+
+const AccountInfo = z.object({
+  id: z.string(),
+  tenant_id: z.string(),
+  name: z.string(),
+  slug: z.string(),
+  plan: z.string(),
+  oversight_email: z.string().nullable(),
+  physical_address: z.string().nullable(),
+  monthly_email_quota: z.number().nullable(),
+  emails_sent_this_month: z.number(),
+  max_mailboxes: z.number().nullable(),
+  storage_used_bytes: z.number(),
+  max_storage_bytes: z.number().nullable(),
+  is_active: z.boolean(),
+  sending_disabled: z.boolean(),
+  sending_disabled_reason: z.string().nullable(),
+  enforcement_tier: z.string(),
+  account: z.object({ id: z.string(), name: z.string(), slug: z.string() }),
+});
+
+const showAccount = operation({
+  name: 'get_account',
+  summary: 'The account, its limits, and what of them is used',
+  area: 'account',
+  access: 'read',
+  method: 'GET',
+  path: '/v1/account',
+  input: z.object({}),
+  output: AccountInfo,
+  tool: {
+    description:
+      'Show the account: its name, the address that oversees it, its limits, and how much of them is used.',
+    takes: [],
+    hints: ['readOnly', 'idempotent'],
+  },
+  async handle(_, { runtime }) {
+    const db = runtime.database.pool;
+    const now = new Date();
+    const [one, storage, usage] = await Promise.all([
+      readAccount(db),
+      storageUsed(db),
+      usageByDay(db, monthOf(now), now),
+    ]);
+    const sent = usage.filter(({ eventType }) => eventType === 'emails_sent');
+    const { id, name, slug } = one;
+    return {
+      id,
+      tenant_id: id,
+      name,
+      slug,
+      plan: 'self_hosted',
+      oversight_email: one.oversightAddress,
+      physical_address: one.physicalAddress,
+      monthly_email_quota: null,
+      emails_sent_this_month: sent.reduce((sum, { count }) => sum + count, 0),
+      max_mailboxes: null,
+      storage_used_bytes: storage,
+      max_storage_bytes: null,
+      is_active: one.isActive,
+      sending_disabled: one.sendingDisabled,
+      sending_disabled_reason: one.sendingDisabledReason,
+      enforcement_tier: one.sendingDisabled ? 'suspended' : 'normal',
+      account: { id, name, slug },
+    };
+  },
+});
+
+/** When the month of UTC began. */
+export function monthOf(now: Date): Date {
+  return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth()));
+}
+
+const oversightEmail = z
+  .string()
+  .max(320)
+  .transform((text, context): Address => {
+    const parsed = parseAddress(text, { smtputf8: true });
+    if (parsed.ok) return parsed.address;
+    const message = 'is no address that mail can be sent to';
+    context.addIssue({ code: 'custom', message, ...coded('invalid_address') });
+    return z.NEVER;
+  });
+
+const postalAddress = z
+  .string()
+  .trim()
+  .min(1)
+  .max(2000)
+  .refine((text) => !/[^\P{Cc}\n\r\t]/u.test(text), { error: 'control characters are not allowed here' })
+  .transform((text) => text.replace(/\r\n?/g, '\n'));
+
+const Changes = z.object({
+  name: label.optional(),
+  oversight_email: oversightEmail.optional(),
+  physical_address: postalAddress.nullable().optional(),
+  approval_code: z.string().max(16).optional(),
+});
+
+/** Those members that would become different. */
+async function changesOf(input: z.output<typeof Changes>, { runtime }: Call): Promise<AccountChanges> {
+  const present = await readAccount(runtime.database.pool);
+  const asked = {
+    name: input.name,
+    oversightAddress: input.oversight_email,
+    physicalAddress: input.physical_address,
+  };
+  const changed = Object.entries(asked).filter(
+    ([name, value]) => value !== undefined && value !== present[name as keyof AccountChanges],
+  );
+  return Object.fromEntries(changed) as AccountChanges;
+}
+
+const changeAccount = operation({
+  name: 'update_account',
+  summary: 'Change the name, the oversight address or the postal address; a person confirms it',
+  area: 'account',
+  access: 'admin',
+  method: 'PATCH',
+  path: '/v1/account',
+  input: Changes,
+  output: z.object({ status: z.literal('updated') }),
+  tool: {
+    description:
+      'Change the name of the account, the address that oversees it, or the postal address under its mail. The first call mails a code to the present oversight address; repeat it with that approval_code.',
+    takes: ['name', 'oversight_email', 'physical_address', 'approval_code'],
+    hints: ['idempotent'],
+  },
+  async guard(input, call): Promise<Tier | null> {
+    const changes = await changesOf(input, call);
+    if (changes.oversightAddress !== undefined) return 'high';
+    return Object.keys(changes).length > 0 ? 'medium' : null;
+  },
+  asks: ({ oversight_email }) =>
+    oversight_email === undefined
+      ? 'change the account'
+      : `change the account, and send codes and notices to ${oversight_email} from now on`,
+  async handle(input, call) {
+    await updateAccount(call.runtime.database.pool, await changesOf(input, call), call.caller.actor);
+    return { status: 'updated' as const };
+  },
+});
+
+const deleteAccount = operation({
+  name: 'delete_account',
+  summary: 'Erase the account: mail, contacts, allowlists, webhooks and keys; a person confirms it',
+  area: 'account',
+  access: 'admin',
+  method: 'DELETE',
+  path: '/v1/account',
+  input: z.object({ approval_code: z.string().max(16).optional() }),
+  output: z.object({ status: z.literal('deleted') }),
+  tool: {
+    description:
+      'Erase everything: mail, contacts, allowlists, webhooks and every key, this one too, and close the mailboxes. It cannot be undone. The first call mails a code to the operator; repeat it with that approval_code.',
+    takes: ['approval_code'],
+    hints: ['destructive', 'idempotent'],
+  },
+  guard: async () => 'high',
+  asks: () => 'erase the account with all its mail, contacts, allowlists, webhooks and keys, for good',
+  async handle(_, { runtime, caller }) {
+    const { id } = await readAccount(runtime.database.pool);
+    await eraseAccount(runtime.database, id, caller.actor);
+    runtime.log.warn('the account was erased');
+    return { status: 'deleted' as const };
+  },
+});
+
+export const accountOperations = [showAccount, changeAccount, deleteAccount];
