@@ -38,12 +38,22 @@ export function isId(text: string): boolean {
   return text.length === TIME_LENGTH + CHANCE_LENGTH && ID.test(text);
 }
 
+/** The least id of a millisecond: what was made before it is smaller, what was made from it on is not. */
+export function firstIdAt(ms: number): string {
+  return timeDigits(Math.min(Math.max(0, ms), 2 ** 48 - 1)) + '0'.repeat(CHANCE_LENGTH);
+}
+
+function timeDigits(time: number): string {
+  let text = '';
+  for (let i = 0, rest = time; i < TIME_LENGTH; i++, rest = Math.floor(rest / 32)) {
+    text = ALPHABET[rest % 32] + text;
+  }
+  return text;
+}
+
 function startMillisecond(time: number): void {
   lastTime = time;
-  timeText = '';
-  for (let i = 0, rest = time; i < TIME_LENGTH; i++, rest = Math.floor(rest / 32)) {
-    timeText = ALPHABET[rest % 32] + timeText;
-  }
+  timeText = timeDigits(time);
   if (drawn === pool.length) {
     randomFillSync(pool);
     drawn = 0;
