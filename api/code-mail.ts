@@ -33,17 +33,19 @@ export async function codeAddress(db: Db, wanted: string | null): Promise<string
 
 /**
  * Makes a code and queues its mail, together or not at all. `wanted.words` says what the caller wants, after
- * "asks to". What is told to the caller holds neither the code nor the address.
+ * "asks to"; `also` is written with it. What is told to the caller holds neither the code nor the address.
  */
 export async function mailCode(
   { runtime, caller }: Call,
   wanted: Omit<NewCode, 'requestedBy'>,
   to: string,
+  also?: (db: Db) => Promise<void>,
 ): Promise<{ maskedEmail: string; expiresAt: Date }> {
   const { secret } = await readAccount(runtime.database.pool);
   const { hostname } = runtime.config;
   const { notice, issued } = await runtime.database.transaction(async (db) => {
     const issued = await issueCode(db, { ...wanted, requestedBy: caller.key.id }, secret, caller.actor);
+    await also?.(db);
     const text = codeText(wanted.words, issued, caller, hostname, wanted.lifeSeconds);
     const subject = `Your code: somebody asks to ${wanted.words}`;
     return { issued, notice: await sendNotice(db, { hostname, to, subject, text, actor: caller.actor }) };

@@ -1,13 +1,16 @@
 /** Every operation there is. */
 import type { Operation } from './operation.ts';
 import { accountOperations } from './operations/account.ts';
+import { allowlistOperations } from './operations/allowlist.ts';
 import { auditOperations } from './operations/audit.ts';
 import { captureOperations } from './operations/captures.ts';
 import { contactOperations } from './operations/contacts.ts';
 import { emailOperations } from './operations/emails.ts';
 import { keyOperations } from './operations/keys.ts';
 import { loginOperations } from './operations/logins.ts';
+import { mailboxSettingOperations } from './operations/mailbox-settings.ts';
 import { mailboxOperations } from './operations/mailboxes.ts';
+import { operatorOperations } from './operations/operator.ts';
 import { oversightOperations } from './operations/oversight.ts';
 import { protectedResourceOperations } from './operations/protected-resource.ts';
 import { queueOperations } from './operations/queue.ts';
@@ -15,6 +18,7 @@ import { sendOperations } from './operations/send.ts';
 import { setupOperations } from './operations/setup.ts';
 import { suppressionOperations } from './operations/suppression.ts';
 import { unsubscribeOperations } from './operations/unsubscribe.ts';
+import { upgradeOperations } from './operations/upgrade.ts';
 import { usageOperations } from './operations/usage.ts';
 import { webhookOperations } from './operations/webhooks.ts';
 
@@ -26,6 +30,10 @@ export const OPERATIONS: readonly Operation[] = [
   ...captureOperations,
   ...queueOperations,
   ...mailboxOperations,
+  ...mailboxSettingOperations,
+  ...allowlistOperations,
+  ...upgradeOperations,
+  ...operatorOperations,
   ...keyOperations,
   ...loginOperations,
   ...protectedResourceOperations,

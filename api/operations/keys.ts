@@ -1,9 +1,20 @@
 /** API keys. The key itself is told once, where it is made. */
 import { z } from 'zod';
 import { findMailbox } from '../../core/store/accounts.ts';
-import { createKey, type KeyFacts, listKeys, revokeKey, SCOPES } from '../../core/store/keys.ts';
+import {
+  createKey,
+  type KeyFacts,
+  listKeys,
+  readKey,
+  revokeKey,
+  SCOPES,
+  type Scope,
+  updateKey,
+} from '../../core/store/keys.ts';
+import { quoted } from '../code-mail.ts';
 import { anyId, idOf, label, moment } from '../kinds.ts';
-import { operation } from '../operation.ts';
+import { approvalCode } from '../kinds-of-mailbox.ts';
+import { type Call, operation, type Tier } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
 import { iso } from '../views.ts';
 
@@ -47,10 +58,29 @@ export const listApiKeys = operation({
   path: '/v1/api-keys',
   input: z.object({}),
   output: z.object({ api_keys: z.array(Key) }),
+  tool: {
+    description: 'List the API keys by name, prefix and scopes. The keys themselves are never shown.',
+    takes: [],
+    hints: ['readOnly', 'idempotent'],
+  },
   async handle(_, { runtime }) {
     return { api_keys: (await listKeys(runtime.database.pool)).map(keyView) };
   },
 });
+
+const scopeList = z.array(z.enum(SCOPES)).min(1).max(20);
+
+/** Without repeats; throws the 400 for scopes that no key holds together. */
+function checkedScopes(given: Scope[]): Scope[] {
+  if (given.includes('send') && given.includes('oversight'))
+    throw new Problem(400, 'scope_conflict', 'One key cannot both send and approve.', { field: 'scopes' });
+  return SCOPES.filter((scope) => given.includes(scope));
+}
+
+/** With these a key decides, or makes keys that do. */
+function tierOf(scopes: Scope[]): Tier {
+  return scopes.includes('oversight') || scopes.includes('admin') ? 'high' : 'medium';
+}
 
 export const createApiKey = operation({
   name: 'create_api_key',
@@ -62,7 +92,7 @@ export const createApiKey = operation({
   status: 201,
   input: z.object({
     name: label,
-    scopes: z.array(z.enum(SCOPES)).min(1).default(['read']),
+    scopes: scopeList.default(['read']),
     principal: label
       .optional()
       .describe('Who acts with it; a new agent of the name of the key when left out'),
@@ -71,8 +101,9 @@ export const createApiKey = operation({
       .optional()
       .describe('A program or a person; a person when the key has oversight or admin'),
     owner: label.optional().describe('User who answers for the agent and may not approve its mail'),
-    mailbox: z.string().optional().describe('Id or address of the one mailbox it may see and use'),
+    mailbox: z.string().max(320).optional().describe('Id or address of the one mailbox it may see and use'),
     expires_at: moment.optional(),
+    approval_code: approvalCode,
   }),
   output: z.object({
     id: z.string(),
@@ -83,21 +114,32 @@ export const createApiKey = operation({
     principal: z.string(),
     mailbox_id: z.string().nullable(),
   }),
-  async handle(input, { runtime, caller }) {
-    const scopes = [...new Set(input.scopes)];
-    if (scopes.includes('send') && scopes.includes('oversight'))
-      throw new Problem(400, 'scope_conflict', 'One key cannot both send and approve.', { field: 'scopes' });
-    const db = runtime.database.pool;
-    const mailbox = input.mailbox === undefined ? undefined : await findMailbox(db, input.mailbox);
-    if (input.mailbox !== undefined && mailbox === undefined) throw notFound('There is no such mailbox.');
-    const person = scopes.includes('oversight') || scopes.includes('admin');
+  tool: {
+    description:
+      'Make an API key for a program or a person. The first call mails a code to the operator; ask the person for it and repeat the call with that approval_code. The answer shows the key once: hand it over, do not keep it.',
+    takes: ['name', 'scopes', 'approval_code'],
+    requires: ['scopes'],
+    hints: [],
+  },
+  async guard({ scopes, mailbox }, call) {
+    await boundMailbox(mailbox, call);
+    return tierOf(checkedScopes(scopes));
+  },
+  asks: ({ name, scopes, mailbox }) =>
+    `make an API key called ${quoted(name)} that may ${scopes.join(', ')}${
+      mailbox === undefined ? ' in all mailboxes' : ` in the mailbox ${quoted(mailbox)} alone`
+    }`,
+  async handle(input, call) {
+    const { runtime, caller } = call;
+    const scopes = checkedScopes(input.scopes);
+    const mailbox = await boundMailbox(input.mailbox, call);
     const principal = {
-      kind: input.principal_kind ?? (person ? 'user' : 'agent'),
+      kind: input.principal_kind ?? (tierOf(scopes) === 'high' ? 'user' : 'agent'),
       name: input.principal ?? input.name,
       owner: input.owner ?? null,
     } as const;
     const made = await createKey(
-      db,
+      runtime.database.pool,
       {
         name: input.name,
         scopes,
@@ -120,20 +162,76 @@ export const createApiKey = operation({
   },
 });
 
-export const revokeApiKey = operation({
-  name: 'revoke_api_key',
-  summary: 'End a key at once',
+async function boundMailbox(named: string | undefined, { runtime }: Call) {
+  const mailbox = named === undefined ? undefined : await findMailbox(runtime.database.pool, named);
+  if (named !== undefined && mailbox === undefined) throw notFound('There is no such mailbox.');
+  return mailbox;
+}
+
+export const updateApiKey = operation({
+  name: 'update_api_key',
+  summary: 'Rename a key, or change what it may do',
   area: 'keys',
   access: 'admin',
-  method: 'DELETE',
-  path: '/v1/api-keys/:id',
-  input: z.object({ id: anyId }),
-  output: z.object({ id: z.string(), status: z.literal('revoked') }),
-  async handle({ id }, { runtime, caller }) {
-    if (!(await revokeKey(runtime.database.pool, idOf(id, 'key'), caller.actor)))
+  method: 'PATCH',
+  path: '/v1/api-keys/:key_id',
+  input: z.object({
+    key_id: anyId,
+    name: label.optional(),
+    scopes: scopeList.optional(),
+    approval_code: approvalCode,
+  }),
+  output: z.object({ status: z.literal('updated') }),
+  async guard({ key_id, scopes }, call) {
+    const key = await livingKey(key_id, call);
+    if (scopes === undefined) return null;
+    const added = checkedScopes(scopes).filter((scope) => !key.scopes.includes(scope));
+    return tierOf(added) === 'high' ? 'high' : null;
+  },
+  asks: ({ key_id, scopes }) => `let the API key ${quoted(key_id)} do this: ${(scopes ?? []).join(', ')}`,
+  async handle({ key_id, name, scopes }, { runtime, caller }) {
+    const changes = {
+      name: name ?? null,
+      scopes: scopes === undefined ? null : checkedScopes(scopes),
+    };
+    if (!(await updateKey(runtime.database.pool, idOf(key_id, 'key'), changes, caller.actor)))
       throw notFound('There is no such key.');
-    return { id, status: 'revoked' as const };
+    return { status: 'updated' as const };
   },
 });
 
-export const keyOperations = [listApiKeys, createApiKey, revokeApiKey];
+export const revokeApiKey = operation({
+  name: 'revoke_api_key',
+  summary: 'End a key at once; a person confirms it',
+  area: 'keys',
+  access: 'admin',
+  method: 'DELETE',
+  path: '/v1/api-keys/:key_id',
+  input: z.object({ key_id: anyId, approval_code: approvalCode }),
+  output: z.object({ status: z.literal('revoked') }),
+  tool: {
+    description:
+      'End an API key at once and for good. The first call mails a code to the operator; ask the person for it and repeat the call with that approval_code.',
+    takes: ['key_id', 'approval_code'],
+    hints: ['destructive', 'idempotent'],
+  },
+  async guard({ key_id }, call) {
+    const key = await readKey(call.runtime.database.pool, idOf(key_id, 'key'));
+    if (key === undefined) throw notFound('There is no such key.');
+    return key.revokedAt === null ? 'medium' : null;
+  },
+  asks: ({ key_id }) => `end the API key ${quoted(key_id)}`,
+  async handle({ key_id }, { runtime, caller }) {
+    if (!(await revokeKey(runtime.database.pool, idOf(key_id, 'key'), caller.actor)))
+      throw notFound('There is no such key.');
+    return { status: 'revoked' as const };
+  },
+});
+
+async function livingKey(id: string, { runtime }: Call): Promise<KeyFacts> {
+  const key = await readKey(runtime.database.pool, idOf(id, 'key'));
+  if (key === undefined || key.revokedAt !== null) throw notFound('There is no such key.');
+  return key;
+}
+
+export const keyOperations = [listApiKeys, createApiKey, updateApiKey, revokeApiKey];

@@ -1,48 +1,25 @@
-/** Mailboxes: listed, made, changed. People's say over one is only ever widened here. */
+/** Mailboxes: listed, made, closed. What can be changed of one is in mailbox-settings.ts. */
 import { z } from 'zod';
-import { type Address, parseAddress } from '../../core/mail/address.ts';
-import { MODES, type Mode, strictest } from '../../core/mail/mode.ts';
+import { type Address, domainOf, parseAddress } from '../../core/mail/address.ts';
+import { type Mode, strictest } from '../../core/mail/mode.ts';
+import { readAccount } from '../../core/store/account.ts';
 import {
   createMailbox,
   findMailbox,
+  isAddressTaken,
   listMailboxes,
-  type MailboxChanges,
   type MailboxFacts,
-  setMode,
-  updateMailbox,
+  openDomains,
 } from '../../core/store/accounts.ts';
-import { coded } from '../faults.ts';
+import { deleteMailbox } from '../../core/store/mailbox-closing.ts';
+import { setMailboxWebhook } from '../../core/store/webhooks.ts';
+import { quoted } from '../code-mail.ts';
 import { label, modeName } from '../kinds.ts';
+import { aiDisclosure, approvalCode, mailboxName } from '../kinds-of-mailbox.ts';
 import { type Call, operation } from '../operation.ts';
-import { notFound, Problem } from '../problem.ts';
-
-const Mailbox = z.object({
-  id: z.string(),
-  address: z.string(),
-  display_name: z.string().nullable(),
-  oversight_mode: z.string(),
-  oversight_address: z.string().nullable(),
-  route: z.string().nullable(),
-  default_gate_timing: z.string(),
-  hold_expiry_hours: z.number(),
-  is_active: z.number(),
-  created_at: z.number(),
-});
-
-function mailboxView(m: MailboxFacts): z.input<typeof Mailbox> {
-  return {
-    id: m.id,
-    address: m.address,
-    display_name: m.displayName,
-    oversight_mode: m.oversightMode,
-    oversight_address: m.oversightAddress,
-    route: m.route,
-    default_gate_timing: m.gateTiming,
-    hold_expiry_hours: m.holdExpiryHours,
-    is_active: m.isActive ? 1 : 0,
-    created_at: m.createdAt.getTime(),
-  };
-}
+import { invalid, notFound, Problem } from '../problem.ts';
+import { Mailbox, mailboxView } from '../views-mailbox.ts';
+import { requireSafeTarget, webhookUrl } from '../webhook-target.ts';
 
 /** The mailbox a path names by id or address, if the caller may see it. */
 export async function namedMailbox(named: string, { runtime, caller }: Call): Promise<MailboxFacts> {
@@ -51,21 +28,6 @@ export async function namedMailbox(named: string, { runtime, caller }: Call): Pr
     throw notFound('There is no such mailbox.');
   return found;
 }
-
-const address = z.string().transform((text, context): Address => {
-  const parsed = parseAddress(text, { smtputf8: true });
-  if (parsed.ok) return parsed.address;
-  context.addIssue({
-    code: 'custom',
-    message: 'is no address that mail can be sent to',
-    ...coded('invalid_address'),
-  });
-  return z.NEVER;
-});
-
-const displayName = label.nullable();
-const route = z.string().max(64).nullable();
-const named = z.string().min(1).max(320).describe('Id or address of the mailbox');
 
 export const listAllMailboxes = operation({
   name: 'list_mailboxes',
@@ -77,10 +39,16 @@ export const listAllMailboxes = operation({
   path: '/v1/mailboxes',
   input: z.object({}),
   output: z.object({ mailboxes: z.array(Mailbox) }),
+  tool: {
+    description: 'List the mailboxes you can use, with the oversight mode and the other settings of each.',
+    takes: [],
+    hints: ['readOnly', 'idempotent'],
+  },
   async handle(_, { runtime, caller }) {
-    const all = await listMailboxes(runtime.database.pool);
+    const { pool } = runtime.database;
+    const [all, account] = await Promise.all([listMailboxes(pool), readAccount(pool)]);
     const seen = all.filter(({ id }) => caller.onlyMailbox === null || id === caller.onlyMailbox);
-    return { mailboxes: seen.map(mailboxView) };
+    return { mailboxes: seen.map((one) => mailboxView(one, account.id)) };
   },
 });
 
@@ -92,10 +60,11 @@ export const showMailbox = operation({
   confined: true,
   method: 'GET',
   path: '/v1/mailboxes/:mailbox_id',
-  input: z.object({ mailbox_id: named }),
+  input: z.object({ mailbox_id: mailboxName }),
   output: Mailbox,
   async handle({ mailbox_id }, call) {
-    return mailboxView(await namedMailbox(mailbox_id, call));
+    const mailbox = await namedMailbox(mailbox_id, call);
+    return mailboxView(mailbox, (await readAccount(call.runtime.database.pool)).id);
   },
 });
 
@@ -108,105 +77,116 @@ export const addMailbox = operation({
   path: '/v1/mailboxes',
   status: 201,
   input: z.object({
-    address,
-    display_name: displayName.optional(),
+    address_local: z
+      .string()
+      .min(1)
+      .max(320)
+      .describe(
+        'What stands before the @, at the domain of the first mailbox; or a whole address at a domain of ours',
+      ),
+    display_name: label.nullable().optional(),
     oversight_mode: modeName.optional(),
-    oversight_address: address.nullable().optional(),
-    route: route.optional(),
+    webhook_url: webhookUrl.nullable().optional(),
+    ai_disclosure: aiDisclosure,
+    approval_code: approvalCode,
   }),
   output: z.object({
-    ...Mailbox.shape,
+    id: z.string(),
+    address: z.string(),
+    display_name: z.string().nullable(),
+    oversight_mode: z.string(),
     requested_oversight_mode: z.string().optional(),
     note: z.string().optional(),
   }),
+  tool: {
+    description:
+      'Make a new mailbox. It starts with oversight mode gated_send: a person approves what it sends. The first call mails a code to the operator; ask the person for it and repeat the call with that approval_code.',
+    takes: ['address_local_part', 'display_name', 'approval_code'],
+    hints: [],
+  },
+  // All that could refuse it comes before a person is asked.
+  async guard(input, call) {
+    await freeAddress(input.address_local, call);
+    if (input.webhook_url != null) await requireSafeTarget(input.webhook_url, 'webhook_url', call);
+    return 'medium';
+  },
+  asks: ({ address_local }) => `make the mailbox ${quoted(address_local)}`,
   async handle(input, call) {
     const { runtime, caller } = call;
     const asked = (input.oversight_mode ?? 'gated_send') as Mode;
     const mode = strictest('gated_send', asked);
-    checkRoute(input.route, call);
-    const made = await createMailbox(
-      runtime.database.pool,
-      {
-        address: input.address,
-        displayName: input.display_name ?? null,
-        oversightMode: mode,
-        oversightAddress: input.oversight_address ?? null,
-        route: input.route ?? null,
-      },
-      caller.actor,
-    );
-    if (made === undefined)
-      throw new Problem(409, 'address_in_use', 'This address is, or was, given to a mailbox.', {
-        field: 'address',
-      });
+    const address = await freeAddress(input.address_local, call);
+    const made = await runtime.database.transaction(async (db) => {
+      const settings = { address, displayName: input.display_name ?? null, oversightMode: mode };
+      const mailbox = await createMailbox(db, { ...settings, mcpConfigured: false }, caller.actor);
+      if (mailbox !== undefined && input.webhook_url != null)
+        await setMailboxWebhook(db, mailbox.id, 'webhook_url', input.webhook_url, caller.actor);
+      return mailbox;
+    });
+    if (made === undefined) throw addressInUse();
     return {
-      ...mailboxView(made),
+      id: made.id,
+      address: made.address,
+      display_name: made.displayName,
+      oversight_mode: made.oversightMode,
       ...(mode !== asked && {
         requested_oversight_mode: asked,
-        note: `It starts as ${mode}: an operator loosens it with postern mailbox set-mode.`,
+        note: `It starts as ${mode}. A person can loosen it: request-upgrade mails them a code.`,
       }),
     };
   },
 });
 
-export const changeMailbox = operation({
-  name: 'update_mailbox',
-  summary: 'Change a mailbox; its mode can only be tightened here',
-  area: 'mailboxes',
-  access: 'admin',
-  confined: true,
-  method: 'PATCH',
-  path: '/v1/mailboxes/:mailbox_id',
-  input: z.object({
-    mailbox_id: named,
-    display_name: displayName.optional(),
-    oversight_mode: modeName.optional(),
-    oversight_address: address.nullable().optional(),
-    route: route.optional(),
-    default_gate_timing: z.enum(['gate_first', 'schedule_first']).optional(),
-    hold_expiry_hours: z.number().int().min(1).max(2160).optional(),
-  }),
-  output: z.object({ status: z.literal('updated'), mailbox: Mailbox }),
-  async handle({ mailbox_id, oversight_mode: asked, ...input }, call) {
-    const mailbox = await namedMailbox(mailbox_id, call);
-    checkRoute(input.route, call);
-    const changes: MailboxChanges = {};
-    if (input.display_name !== undefined) changes.displayName = input.display_name;
-    if (input.oversight_address !== undefined) changes.oversightAddress = input.oversight_address;
-    if (input.route !== undefined) changes.route = input.route;
-    if (input.default_gate_timing !== undefined) changes.gateTiming = input.default_gate_timing;
-    if (input.hold_expiry_hours !== undefined) changes.holdExpiryHours = input.hold_expiry_hours;
-    // In one transaction: a request that is refused changes nothing.
-    const after = await call.runtime.database.transaction(async (db) => {
-      if (asked !== undefined) {
-        const changed = await setMode(db, mailbox.id, asked as Mode, call.caller.actor, {
-          onlyTighten: true,
-        });
-        if (changed?.mode !== asked) throw upgradeRequired(asked);
-      }
-      return updateMailbox(db, mailbox.id, changes, call.caller.actor);
-    });
-    return {
-      status: 'updated' as const,
-      mailbox: mailboxView(after ?? mailbox),
-    };
-  },
-});
+/** The address that is meant, if nobody has or had it. */
+async function freeAddress(given: string, { runtime }: Call): Promise<Address> {
+  const { pool } = runtime.database;
+  const known = await openDomains(pool);
+  // Before there is any mailbox or domain, the gateway's own name is all we know of.
+  const domains = known.length > 0 ? known : [runtime.config.hostname.toLowerCase()];
+  const text = given.trim();
+  const parsed = parseAddress(text.includes('@') ? text : `${text}@${domains[0]}`, { smtputf8: true });
+  if (!parsed.ok) throw badAddress('is no address, nor the part of one before the @');
+  if (!domains.includes(domainOf(parsed.address)))
+    throw badAddress(`must be at a domain that is ours: ${domains.slice(0, 10).join(', ')}`);
+  if (await isAddressTaken(pool, parsed.address)) throw addressInUse();
+  return parsed.address;
+}
 
-function upgradeRequired(asked: string): Problem {
+function badAddress(message: string): Problem {
+  return invalid(400, 'invalid_address', [{ field: 'address_local', message }]);
+}
+
+function addressInUse(): Problem {
   return new Problem(
-    400,
-    'upgrade_required',
-    `A key cannot loosen a mailbox to ${asked}. Whoever operates this gateway does it with: postern mailbox set-mode.`,
-    { field: 'oversight_mode', modes: MODES },
+    409,
+    'address_in_use',
+    'This address is, or was, given to a mailbox: it is never given to another.',
+    { field: 'address_local' },
   );
 }
 
-function checkRoute(name: string | null | undefined, { runtime }: Call): void {
-  if (name != null && !Object.hasOwn(runtime.config.delivery.routes, name))
-    throw new Problem(400, 'invalid_field', 'route: there is no route of this name in delivery.routes', {
-      field: 'route',
-    });
-}
+export const removeMailbox = operation({
+  name: 'delete_mailbox',
+  summary: 'Close a mailbox for good; what waits in it is cancelled',
+  area: 'mailboxes',
+  access: 'admin',
+  method: 'DELETE',
+  path: '/v1/mailboxes/:mailbox_id',
+  input: z.object({ mailbox_id: mailboxName }),
+  output: z.object({ status: z.literal('deleted') }),
+  tool: {
+    description:
+      'Close a mailbox for good: what waits in it is cancelled, its keys and logins end, and its address is never given out again.',
+    takes: ['mailbox_id'],
+    requires: ['mailbox_id'],
+    hints: ['destructive', 'idempotent'],
+  },
+  async handle({ mailbox_id }, call) {
+    const { id } = await namedMailbox(mailbox_id, call);
+    if (!(await deleteMailbox(call.runtime.database, id, call.caller.actor)))
+      throw notFound('There is no such mailbox.');
+    return { status: 'deleted' as const };
+  },
+});
 
-export const mailboxOperations = [listAllMailboxes, showMailbox, addMailbox, changeMailbox];
+export const mailboxOperations = [listAllMailboxes, showMailbox, addMailbox, removeMailbox];

@@ -4,6 +4,7 @@
  */
 import { type AddressFault, parseAddress } from './address.ts';
 import { canonicalDomain } from './domain.ts';
+import { isPublicSuffix } from './public-suffix.ts';
 
 /** A pattern as stored: lower case, `*@domain` for a domain. Only `parsePattern` makes one. */
 export type Pattern = string & { readonly [stored]: true };
@@ -11,14 +12,18 @@ declare const stored: unique symbol;
 
 export type ParsedPattern =
   | { ok: true; pattern: Pattern }
-  | { ok: false; fault: AddressFault | 'needsFullDomain' };
+  | { ok: false; fault: AddressFault | 'needsFullDomain' | 'publicSuffix' };
 
-/** Reads `user@x`, `*@x` or `@x` (kept as `*@x`). The domain has at least two labels: `*@com` is nobody's list. */
+/**
+ * Reads `user@x`, `*@x` or `@x` (kept as `*@x`). The domain has at least two labels: `*@com` is nobody's list, and
+ * neither is `*@co.uk`.
+ */
 export function parsePattern(text: string): ParsedPattern {
   const domainOnly = /^\*?@([^@]*)$/.exec(text);
   if (domainOnly !== null) {
     const domain = canonicalDomain(domainOnly[1]!);
     if (domain === undefined) return { ok: false, fault: 'domain' };
+    if (domain.includes('.') && isPublicSuffix(domain)) return { ok: false, fault: 'publicSuffix' };
     return withFullDomain(`*@${domain}`, domain);
   }
   const parsed = parseAddress(text, { smtputf8: true });

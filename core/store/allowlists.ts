@@ -82,3 +82,38 @@ export async function removeFromAllowlist(
   });
   return rows.map(({ pattern }) => pattern);
 }
+
+/** Adds one pattern, audited. `added` is false when it was there: the entry is then as it was. */
+export async function addAllowlistEntry(
+  db: Db,
+  mailboxId: string,
+  { pattern, note }: { pattern: Pattern; note: string | null },
+  actor: Actor,
+): Promise<AllowlistEntry & { added: boolean }> {
+  const { rows } = await db.query<AllowlistEntry & { added: boolean }>({
+    text: `with come as (
+        insert into allowlist_entries as e (id, mailbox_id, pattern, note) values ($2, $1, $3, $4)
+        on conflict (mailbox_id, pattern) do update set pattern = excluded.pattern
+        returning id, pattern, note, created_at, e.id = $2 as added),
+      audited as (
+        insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
+        select 'allowlist.added', 'mailbox', $1, $1, $5, $6, $7, jsonb_build_object('pattern', pattern)
+          from come where added)
+      select id, pattern, note, created_at as "createdAt", added from come`,
+    values: [mailboxId, newId(), pattern, note, actor.type, actor.id, actor.name],
+  });
+  return rows[0]!;
+}
+
+export async function findAllowlistEntry(
+  db: Db,
+  mailboxId: string,
+  { id = null, pattern = null }: { id?: string | null; pattern?: Pattern | null },
+): Promise<AllowlistEntry | undefined> {
+  const { rows } = await db.query<AllowlistEntry>({
+    text: `select id, pattern, note, created_at as "createdAt" from allowlist_entries
+            where mailbox_id = $1 and (id = $2 or pattern = $3)`,
+    values: [mailboxId, id, pattern],
+  });
+  return rows[0];
+}

@@ -114,6 +114,40 @@ export async function listKeys(db: Db): Promise<KeyFacts[]> {
   return rows;
 }
 
+/** One key by its id, living or not. */
+export async function readKey(db: Db, id: string): Promise<KeyFacts | undefined> {
+  const { rows } = await db.query<KeyFacts>({
+    text: `select ${COLUMNS} from ${TABLES} where k.id = $1`,
+    values: [id],
+  });
+  return rows[0];
+}
+
+/** Changes a living key and audits it. False when there is none of that id. */
+export async function updateKey(
+  db: Db,
+  id: string,
+  { name = null, scopes = null }: { name?: string | null; scopes?: Scope[] | null },
+  actor: Actor,
+): Promise<boolean> {
+  const { rowCount } = await db.query({
+    text: `with before as (select id, name, scopes from api_keys where id = $1 and revoked_at is null for update),
+      changed as (
+        update api_keys k set name = coalesce($2::text, k.name), scopes = coalesce($3::text[], k.scopes)
+          from before where k.id = before.id
+        returning k.id, k.mailbox_id, k.name, k.scopes, before.name as was_name, before.scopes as was_scopes),
+      audited as (
+        insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
+        select 'key.updated', 'key', id, mailbox_id, $4, $5, $6,
+               jsonb_build_object('from', jsonb_build_object('name', was_name, 'scopes', was_scopes),
+                                  'to', jsonb_build_object('name', name, 'scopes', scopes))
+          from changed where name <> was_name or scopes <> was_scopes)
+      select id from changed`,
+    values: [id, name, scopes, actor.type, actor.id, actor.name],
+  });
+  return rowCount === 1;
+}
+
 /** Ends a key at once. False when there is no such key; a key revoked before stays as it was. */
 export async function revokeKey(db: Db, id: string, actor: Actor): Promise<boolean> {
   const { rows } = await db.query<{ known: boolean }>({
@@ -121,7 +155,9 @@ export async function revokeKey(db: Db, id: string, actor: Actor): Promise<boole
         update api_keys set revoked_at = now() where id = $1 and revoked_at is null returning id, mailbox_id, name, prefix),
       audited as (
         insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
-        select 'key.revoked', 'key', id, mailbox_id, $2, $3, $4, jsonb_build_object('name', name, 'prefix', prefix) from gone)
+        select 'key.revoked', 'key', id, mailbox_id, $2, $3, $4, jsonb_build_object('name', name, 'prefix', prefix) from gone),
+      sessions as (
+        update operator_sessions s set ended_at = now() from gone where s.key_id = gone.id and s.ended_at is null)
       select exists (select 1 from api_keys where id = $1) as known`,
     values: [id, actor.type, actor.id, actor.name],
   });
