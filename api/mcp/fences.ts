@@ -23,8 +23,11 @@ ${withoutImages(text)}
 }
 
 const IMAGE = /!\[([^[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^[\]]*\])?/g;
-const LOADS =
-  /<\/?(?:img|image|picture|source|video|audio|track|svg|object|embed|iframe|frame|link|style|input|base|meta)\b[^>]*>?/gi;
+/** Elements of HTML by which something is fetched. */
+const FETCH =
+  'img|image|picture|source|video|audio|track|svg|object|embed|iframe|frame|link|style|input|base|meta';
+const TAG = new RegExp(`</?(?:${FETCH})\\b[^<>]*>`, 'gi');
+const OPENED = new RegExp(`<(?=/?(?:${FETCH})\\b)`, 'gi');
 const ROUNDS = 8;
 
 /**
@@ -32,15 +35,18 @@ const ROUNDS = 8;
  * fetches tell a stranger what the model wrote into it. Tags of HTML that fetch something go as well.
  */
 export function withoutImages(text: string): string {
-  let now = text.replace(LOADS, altOf);
-  // The text of one image may be what makes the next.
-  for (let round = 0; round < ROUNDS && now.includes('!['); round++) {
-    now = now.replace(IMAGE, '$1').replace(LOADS, altOf);
+  let now = text;
+  // What is left of one image may be part of the next.
+  for (let round = 0; round < ROUNDS; round++) {
+    const next = now.replace(TAG, altOf).replace(IMAGE, '$1');
+    if (next === now) break;
+    now = next;
   }
-  return now.replaceAll('![', '[');
+  // Whatever has been nested deeper than anybody would: it is no image any more, and no tag.
+  return now.replace(/!+\[/g, '[').replace(OPENED, '&lt;');
 }
 
 function altOf(tag: string): string {
-  const alt = /\balt\s*=\s*(?:"([^"<>]*)"|'([^'<>]*)')/i.exec(tag);
+  const alt = /\balt\s*=\s*(?:"([^"]*)"|'([^']*)')/i.exec(tag);
   return alt?.[1] ?? alt?.[2] ?? '';
 }
