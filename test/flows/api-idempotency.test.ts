@@ -81,10 +81,10 @@ async function ask({
     body: JSON.stringify(body),
   });
   const { status, headers } = response;
-  // biome-ignore lint/suspicious/noExplicitAny: replies are looked into as JSON
   return {
     status,
     headers,
+    // biome-ignore lint/suspicious/noExplicitAny: replies are looked into as JSON
     json: (await response.json()) as any,
     replayed: headers.get('idempotency-replayed'),
   };
