@@ -43,7 +43,7 @@ export function withoutImages(text: string): string {
     now = next;
   }
   // Whatever has been nested deeper than anybody would: it is no image any more, and no tag.
-  return now.replace(/!+\[/g, '[').replace(OPENED, '&lt;');
+  return now.replace(/(?<!!)!+\[/g, '[').replace(OPENED, '&lt;');
 }
 
 function altOf(tag: string): string {

@@ -145,3 +145,12 @@ test('a failure begins with its status and its code, and keeps what a caller can
     '409 duplicate: The same message was sent a moment ago.\n{\n  "existing_id": "01JABC"\n}',
   ]);
 });
+
+test.each(['!', '![', '![a](', '![a](b(c)', '<img ', '<im<img>g ', '![![a](b)](c)'])(
+  'text made of %j takes no longer than its length',
+  (part) => {
+    const text = part.repeat(Math.ceil(262_144 / part.length));
+    // Square to the length it would take half a minute, and the test's own time would run out.
+    expect(withoutImages(text).length).toBeLessThanOrEqual(text.length * 2);
+  },
+);
