@@ -6,6 +6,7 @@ import { auditOperations } from './operations/audit.ts';
 import { captureOperations } from './operations/captures.ts';
 import { contactOperations } from './operations/contacts.ts';
 import { emailOperations } from './operations/emails.ts';
+import { identityOperations } from './operations/identity.ts';
 import { keyOperations } from './operations/keys.ts';
 import { loginOperations } from './operations/logins.ts';
 import { mailboxSettingOperations } from './operations/mailbox-settings.ts';
@@ -36,6 +37,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...operatorOperations,
   ...keyOperations,
   ...loginOperations,
+  ...identityOperations,
   ...protectedResourceOperations,
   ...setupOperations,
   ...contactOperations,
