@@ -6,10 +6,11 @@ import {
   listCaptures,
   readCapture,
   readCapturedBytes,
+  type Viewer,
 } from '../../core/store/capture-box.ts';
 import { afterCursor, cursorOf } from '../cursor.ts';
 import { anyId, idOf, limit } from '../kinds.ts';
-import { operation } from '../operation.ts';
+import { type Caller, operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
 import { rawMail } from './emails.ts';
 
@@ -37,6 +38,11 @@ function captureView(one: CaptureFacts): z.input<typeof Capture> {
   };
 }
 
+/** Codes that Postern mails are shown to keys of people, not to those of the programs that are asked for them. */
+function viewerOf({ key, onlyMailbox }: Caller): Viewer {
+  return { onlyMailbox, overseer: key.scopes.includes('admin') || key.scopes.includes('oversight') };
+}
+
 export const listCaptured = operation({
   name: 'list_captures',
   summary: 'Mail in the capture box, newest first',
@@ -54,7 +60,7 @@ export const listCaptured = operation({
   output: z.object({ captures: z.array(Capture), cursor: z.string().nullable() }),
   async handle(input, { runtime, caller }) {
     const { captures, more } = await listCaptures(runtime.database.pool, {
-      onlyMailbox: caller.onlyMailbox,
+      ...viewerOf(caller),
       messageId: input.message_id ?? null,
       to: input.to ?? null,
       afterId: afterCursor(input.cursor),
@@ -75,7 +81,7 @@ export const showCaptured = operation({
   input: z.object({ id: anyId }),
   output: Capture,
   async handle({ id }, { runtime, caller }) {
-    const found = await readCapture(runtime.database.pool, idOf(id, 'captured message'), caller.onlyMailbox);
+    const found = await readCapture(runtime.database.pool, idOf(id, 'captured message'), viewerOf(caller));
     if (found === undefined) throw notFound('There is no such captured message.');
     return captureView(found);
   },
@@ -95,7 +101,7 @@ export const rawCaptured = operation({
     const bytes = await readCapturedBytes(
       runtime.database.pool,
       idOf(id, 'captured message'),
-      caller.onlyMailbox,
+      viewerOf(caller),
     );
     if (bytes === undefined) throw notFound('There is no such captured message.');
     return rawMail(bytes, id);

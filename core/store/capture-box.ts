@@ -17,11 +17,20 @@ const CAPTURES = `select c.id, c.message_id as "messageId", m.mailbox_id as "mai
     c.forward_paths as "forwardPaths", c.subject, b.size + octet_length(c.marks) as size, c.captured_at as "capturedAt"
   from captures c left join messages m on m.id = c.message_id left join contents b on b.id = c.content_id`;
 
+/** Postern's own mail may hold codes: it is for those who oversee, not for those whom the codes are to keep out. */
+const visibleTo = (overseer: string) =>
+  `(${overseer} or not exists (select 1 from mailboxes s where s.id = m.mailbox_id and s.is_system))`;
+
+/** Who looks into the box: a key of one mailbox, or of all; and whether it belongs to people who oversee. */
+export interface Viewer {
+  onlyMailbox: string | null;
+  overseer: boolean;
+}
+
 /** Newest first. */
 export async function listCaptures(
   db: Db,
-  filter: {
-    onlyMailbox: string | null;
+  filter: Viewer & {
     messageId: string | null;
     to: string | null;
     afterId: string | null;
@@ -33,9 +42,16 @@ export async function listCaptures(
      where ($1::text is null or m.mailbox_id = $1)
        and ($2::text is null or c.message_id = $2)
        and ($3::text is null or exists (select 1 from unnest(c.forward_paths) path where lower(path) = lower($3)))
-       and ($4::text is null or c.id < $4)
+       and ($4::text is null or c.id < $4) and ${visibleTo('$6')}
      order by c.id desc limit $5`,
-    values: [filter.onlyMailbox, filter.messageId, filter.to, filter.afterId, filter.limit + 1],
+    values: [
+      filter.onlyMailbox,
+      filter.messageId,
+      filter.to,
+      filter.afterId,
+      filter.limit + 1,
+      filter.overseer,
+    ],
   });
   return { captures: rows.slice(0, filter.limit), more: rows.length > filter.limit };
 }
@@ -43,11 +59,11 @@ export async function listCaptures(
 export async function readCapture(
   db: Db,
   id: string,
-  onlyMailbox: string | null,
+  { onlyMailbox, overseer }: Viewer,
 ): Promise<CaptureFacts | undefined> {
   const { rows } = await db.query<CaptureFacts>({
-    text: `${CAPTURES} where c.id = $1 and ($2::text is null or m.mailbox_id = $2)`,
-    values: [id, onlyMailbox],
+    text: `${CAPTURES} where c.id = $1 and ($2::text is null or m.mailbox_id = $2) and ${visibleTo('$3')}`,
+    values: [id, onlyMailbox, overseer],
   });
   return rows[0];
 }
@@ -56,13 +72,13 @@ export async function readCapture(
 export async function readCapturedBytes(
   db: Db,
   id: string,
-  onlyMailbox: string | null,
+  { onlyMailbox, overseer }: Viewer,
 ): Promise<Buffer | undefined> {
   const { rows } = await db.query<{ bytes: Buffer }>({
     text: `select convert_to(c.marks, 'UTF8') || b.bytes as bytes from captures c join contents b on b.id = c.content_id
              left join messages m on m.id = c.message_id
-            where c.id = $1 and ($2::text is null or m.mailbox_id = $2)`,
-    values: [id, onlyMailbox],
+            where c.id = $1 and ($2::text is null or m.mailbox_id = $2) and ${visibleTo('$3')}`,
+    values: [id, onlyMailbox, overseer],
   });
   return rows[0]?.bytes;
 }
