@@ -1,72 +1,51 @@
-/** The one way mail composed over REST gets into the store: committed before the caller hears 202. */
+/** The one way mail composed by programs gets into the store: committed before the caller hears 202. */
+
+import { roomForMail } from '../core/runtime/room-for-mail.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
-import { type Arrival, accepting, acceptWithin } from '../core/store/accept.ts';
+import { type Sending, type Sent, sending } from '../core/store/accept-composed.ts';
 import type { Batcher } from '../core/store/batcher.ts';
-import { takeKey } from '../core/store/idempotency.ts';
-import { countUnderway } from '../core/store/sweep.ts';
 import { Problem } from './problem.ts';
 
 export interface Door {
-  /** Resolves when the mail is committed. */
-  accept(arrival: Arrival): Promise<void>;
-  /**
-   * The same under a key the caller chose: when the key stands for an earlier message already, nothing is
-   * written and that message is returned.
-   */
-  acceptOnce(
-    arrival: Arrival,
-    request: { mailboxId: string; key: string; requestSha256: Buffer; messageId: string },
-  ): Promise<{ messageId: string; same: boolean } | undefined>;
+  /** Resolves when the mail is committed, or with what stands in its place already. */
+  send(one: Sending): Promise<Sent>;
   close(): Promise<void>;
 }
 
 const LOOK_EVERY_MS = 1_000;
 
 export function openDoor({ config, database, contents, bells, metrics }: Runtime): Door {
-  let batch: Batcher<Arrival, void> | undefined;
+  let batch: Batcher<Sending, Sent> | undefined;
   let looked = 0;
   let full = false;
 
-  /** The watermark of the SMTP doors: what was accepted already has to get out first. */
+  /** The watermarks of the SMTP doors: what was accepted already has to get out first. */
   async function refuseOverload(): Promise<void> {
     if (Date.now() - looked > LOOK_EVERY_MS) {
       looked = Date.now();
-      const { queued_messages } = config.limits;
-      full = (await countUnderway(database.pool, queued_messages)) >= queued_messages;
+      const { queueFull, diskFull } = await roomForMail({ config, database });
+      full = queueFull === true || diskFull === true;
     }
     if (full)
       throw new Problem(
         503,
         'unavailable',
-        'Too much mail is on its way just now; try again later.',
+        'Too much mail is on its way just now, or the disk is nearly full; try again later.',
         {},
         { 'retry-after': '10' },
       );
   }
 
-  const announce = ({ messages }: Arrival) => {
-    metrics.accepted('rest', messages.length);
-    bells.ring(
-      'policy',
-      messages.map(({ id }) => id),
-    );
-  };
   return {
-    async accept(arrival) {
+    async send(one) {
       await refuseOverload();
-      batch ??= accepting(database, contents, (n) => metrics.batch('accept', n));
-      await batch.add(arrival);
-      announce(arrival);
-    },
-    async acceptOnce(arrival, request) {
-      await refuseOverload();
-      const earlier = await database.transaction(async (db) => {
-        const taken = await takeKey(db, request);
-        if (taken === undefined) await acceptWithin(db, arrival);
-        return taken;
-      });
-      if (earlier === undefined) announce(arrival);
-      return earlier;
+      batch ??= sending(database, contents, (n) => metrics.batch('accept', n));
+      const sent = await batch.add(one);
+      if (sent.as === 'accepted') {
+        metrics.accepted('rest', 1);
+        bells.ring('policy', [one.message.id]);
+      }
+      return sent;
     },
     async close() {
       await batch?.drain();

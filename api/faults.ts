@@ -8,7 +8,9 @@ const TOLD = 20;
 /** The answer to input that does not fit its definition. An issue may name its own code: see `coded`. */
 export function faultsOf(error: z.ZodError): Problem {
   const unknown = error.issues.filter((issue) => issue.code === 'unrecognized_keys');
-  if (unknown.length > 0 && unknown.length === error.issues.length)
+  // Within a list, as in an attachment that names a path instead of bringing its content, it is told first.
+  const within = unknown.some(({ path }) => path.length > 0);
+  if (unknown.length > 0 && (within || unknown.length === error.issues.length))
     return invalid(
       422,
       'unknown_field',

@@ -1,13 +1,16 @@
 /** Kinds of input that become part of a message. What could end a header line never gets past here. */
 import { z } from 'zod';
+import { isStrictBase64, readContentType } from '../core/compose/attachment.ts';
 import { type Address, parseAddress } from '../core/mail/address.ts';
 import { coded } from './faults.ts';
+import { invalid } from './problem.ts';
 
 const LONGEST_LIST = 50;
 const LONGEST_ADDRESS = 1000;
 const MARKDOWN = 262_144;
 const AHEAD_MS = 366 * 86_400_000;
 const PAST_MS = 60_000;
+const ATTACHMENTS = 100;
 
 type Context = z.core.$RefinementCtx<unknown>;
 
@@ -55,7 +58,7 @@ export const messageText = z
     ...coded('invalid_text', 422),
   });
 
-/** A moment ahead; one that has just passed means now. */
+/** A moment ahead. Whether it has passed is asked later, since a repeated request may name one that has: see `due`. */
 export const sendAt = z
   .string()
   .refine(
@@ -70,10 +73,50 @@ export const sendAt = z
     error: 'is more than 366 days ahead',
     ...coded('send_at_invalid'),
   })
-  .refine((time) => time.getTime() >= Date.now() - PAST_MS, {
-    error: 'has passed',
-    ...coded('send_at_past'),
-  });
+  .describe('ISO 8601 in UTC, ending in Z, at most 366 days ahead');
+
+/** When it is due: null for now, which is also meant by what has just passed. Throws for what passed earlier. */
+export function due(time: Date | undefined, now: Date): Date | null {
+  if (time === undefined) return null;
+  if (time.getTime() < now.getTime() - PAST_MS)
+    throw invalid(400, 'send_at_past', [{ field: 'send_at', message: 'has passed' }]);
+  return time > now ? time : null;
+}
+
+/** Files, as base64. There is no way to name one by path or address: what is sent is what was given. */
+export const attachments = z
+  .array(
+    z
+      .strictObject({
+        name: z.string().min(1).max(10_000),
+        content_base64: z.string().refine(isStrictBase64, {
+          error: 'must be base64 with its padding and without line breaks',
+          ...coded('invalid_attachment', 422),
+        }),
+        content_type: z.string().transform((text, context) => {
+          const type = readContentType(text);
+          if (type !== undefined) return type;
+          const broken = /[\r\n\0]/.test(text);
+          context.addIssue({
+            code: 'custom',
+            message: broken
+              ? 'a line break is not allowed in a content type'
+              : 'must be a content type such as application/pdf; mail and multipart go as application/octet-stream',
+            ...coded(broken ? 'header_injection' : 'invalid_attachment', 422),
+          });
+          return z.NEVER;
+        }),
+      })
+      .transform(({ name, content_base64, content_type }) => ({
+        name,
+        contentType: content_type,
+        base64: content_base64,
+      })),
+  )
+  .max(ATTACHMENTS)
+  .describe('Files, each with name, content_base64 and content_type');
+
+export const idempotencyKey = z.string().regex(/^[ -~]{1,200}$/, 'must be 1 to 200 printable characters');
 
 const RESERVED = ['__proto__', 'constructor', 'prototype'];
 const tagKey = z

@@ -2,10 +2,9 @@
  * Watermarks: when too much mail is on its way, or the disk is nearly full, new mail is told to come back
  * later (452), so that what was accepted still has room.
  */
-import { statfs } from 'node:fs/promises';
 import { REFUSALS, type Reply } from '../core/mail/reply.ts';
+import { roomForMail } from '../core/runtime/room-for-mail.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
-import { countUnderway } from '../core/store/sweep.ts';
 
 export interface Pressure {
   refusal(): Reply | undefined;
@@ -15,7 +14,6 @@ export interface Pressure {
 const EVERY_MS = 1_000;
 
 export function watchPressure({ config, database, metrics, log }: Runtime): Pressure {
-  const { queued_messages, free_disk_bytes } = config.limits;
   let queueFull = false;
   let diskFull = false;
   let failures = 0;
@@ -24,13 +22,12 @@ export function watchPressure({ config, database, metrics, log }: Runtime): Pres
   let round: Promise<void> = look();
 
   async function look(): Promise<void> {
-    const [underway, free] = await Promise.all([
-      countUnderway(database.pool, queued_messages).catch(failed),
-      freeBytes(config.data_dir),
-    ]);
-    if (underway !== undefined) failures = 0;
-    if (underway !== undefined) queueFull = turn('backpressure', queueFull, underway >= queued_messages);
-    if (free !== undefined) diskFull = turn('disk', diskFull, free < free_disk_bytes);
+    const room = await roomForMail({ config, database }, failed);
+    if (room.queueFull !== undefined) {
+      failures = 0;
+      queueFull = turn('backpressure', queueFull, room.queueFull);
+    }
+    if (room.diskFull !== undefined) diskFull = turn('disk', diskFull, room.diskFull);
     if (closed) return;
     timer = setTimeout(() => {
       round = look();
@@ -38,7 +35,7 @@ export function watchPressure({ config, database, metrics, log }: Runtime): Pres
   }
 
   /** Said once, and every ten minutes: a watermark that cannot be asked is no watermark. */
-  function failed(err: unknown): undefined {
+  function failed(err: unknown): void {
     if (failures % 600 === 0) log.warn({ err }, 'the mail on its way cannot be counted');
     failures += 1;
   }
@@ -59,14 +56,4 @@ export function watchPressure({ config, database, metrics, log }: Runtime): Pres
       await round;
     },
   };
-}
-
-/** Undefined where the folder does not exist: then nothing of ours is kept there. */
-async function freeBytes(folder: string): Promise<number | undefined> {
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
-  } catch {
-    return undefined;
-  }
 }

@@ -10,7 +10,7 @@
  */
 import { mailDate } from '../mail/trace.ts';
 import { type AttachmentPart, encodedLength, partHeader, writeContent } from './attachment.ts';
-import { ccOf, type Draft, type DraftChanges, type Sender } from './draft.ts';
+import { ccOf, type Draft, type DraftChanges, forwardPathsOf, type Sender } from './draft.ts';
 import { type Footer, footerHtml, footerText } from './footer.ts';
 import { addressField, field, mailbox, textField } from './header.ts';
 import { page } from './html.ts';
@@ -110,9 +110,20 @@ function headerOf(draft: Draft, sender: Sender): string {
     inReplyTo === null ? '' : field('In-Reply-To', inReplyTo),
     references.length > 0 ? field('References', references.join('\r\n ')) : '',
     field('Date', mailDate(new Date(draft.date))),
+    unsubscribing(draft, sender),
     ucan === null || sender.did === null ? '' : agentIdentity(sender.did, ucan),
     'MIME-Version: 1.0\r\n',
   ].join('');
+}
+
+/** RFC 8058. One link cannot serve several people, so it is given to one alone. */
+function unsubscribing(draft: Draft, { unsubscribeLink }: Sender): string {
+  const [only, ...others] = forwardPathsOf(draft);
+  if (unsubscribeLink === null || only === undefined || others.length > 0) return '';
+  return (
+    field('List-Unsubscribe', `<${unsubscribeLink(only)}>`) +
+    field('List-Unsubscribe-Post', 'List-Unsubscribe=One-Click')
+  );
 }
 
 /** Folded within the quotes, since no line may be longer than 998 characters (RFC 5322 §2.1.1). */

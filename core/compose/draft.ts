@@ -59,6 +59,8 @@ export interface Sender {
   did: string | null;
   /** Where a reader can check who wrote it; null leaves the line out. */
   verifyLink: (message: VerifiedMessage) => string | null;
+  /** Where a recipient can say that it wants no more; null where no such link is given. */
+  unsubscribeLink: ((address: string) => string) | null;
 }
 
 /** What the link vouches for, known before there is a body. */

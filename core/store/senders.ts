@@ -65,7 +65,9 @@ export async function readOriginal(db: Db, mailboxId: string, id: string): Promi
 
 /** How a message stands that a request's key, or its content, names already. */
 export interface Standing {
+  mailboxId: string;
   threadId: string;
+  statusReason: string | null;
   state: string;
   direction: 'inbound' | 'outbound';
   requestedMode: string | null;
@@ -82,7 +84,8 @@ export interface Standing {
 export async function readStanding(db: Db, id: string): Promise<Standing | undefined> {
   const { rows } = await db.query<Standing>({
     name: 'read-standing',
-    text: `select coalesce(m.thread_id, m.id) as "threadId", m.state, m.direction, m.requested_mode as "requestedMode",
+    text: `select m.mailbox_id as "mailboxId", coalesce(m.thread_id, m.id) as "threadId", m.state,
+        m.status_reason as "statusReason", m.direction, m.requested_mode as "requestedMode",
         m.effective_mode as "effectiveMode", b.oversight_mode as "mailboxMode",
         coalesce(m.gate_timing, b.gate_timing) as "gateTiming", m.forward_paths as "forwardPaths",
         m.send_at as "sendAt", approved(m.id, m.digest, m.composer_id) as approved,

@@ -1,0 +1,70 @@
+/** To whom a program may write, and in whose name. */
+import { type Draft, forwardPathsOf, type Sender } from '../../core/compose/draft.ts';
+import { domainOf } from '../../core/mail/address.ts';
+import { unsubscribeToken } from '../../core/mail/unsubscribe-token.ts';
+import { readAccount } from '../../core/store/account.ts';
+import type { MailboxFacts } from '../../core/store/accounts.ts';
+import type { SenderFacts } from '../../core/store/senders.ts';
+import type { Call } from '../operation.ts';
+import { Problem } from '../problem.ts';
+
+/** Throws for too many recipients, and for those that cannot be written to. */
+export async function refuseRecipients(
+  draft: Pick<Draft, 'to' | 'cc' | 'bcc' | 'autoCc' | 'autoBcc'>,
+  { runtime }: Call,
+): Promise<void> {
+  const { recipients, blocked_domains } = runtime.config.limits;
+  const all = forwardPathsOf(draft);
+  if (all.length > recipients)
+    throw new Problem(400, 'invalid_field', `to: at most ${recipients} recipients.`, { field: 'to' });
+  const blocked = all.filter((address) => isBlocked(domainOf(address), blocked_domains));
+  if (blocked.length > 0)
+    throw new Problem(422, 'domain_blocked', `This gateway does not write to ${blocked.join(', ')}.`, {
+      addresses: blocked,
+    });
+  const suppressed = [...(await runtime.suppressed.among(all)).keys()];
+  if (suppressed.length > 0)
+    throw new Problem(
+      422,
+      'recipient_suppressed',
+      `Mail to ${suppressed.join(', ')} bounced, or was not wanted. An admin can lift that.`,
+      { addresses: suppressed },
+    );
+}
+
+function isBlocked(domain: string, blocked: readonly string[]): boolean {
+  return blocked.some((one) => domain === one.toLowerCase() || domain.endsWith(`.${one.toLowerCase()}`));
+}
+
+/** A mailbox as what is composed in its name shows it. */
+export async function senderOf(
+  mailbox: MailboxFacts,
+  facts: SenderFacts,
+  agent: string | null,
+  { runtime, caller, baseUrl }: Call,
+): Promise<Sender> {
+  const link = await runtime.issuer.verifyLinks({
+    kind: 'mail',
+    source: 'rest',
+    composerId: caller.key.principalId,
+    agent,
+    mailboxCreatedAt: mailbox.createdAt,
+    authorDomain: domainOf(mailbox.address),
+  });
+  const wantsLink = runtime.config.identity.list_unsubscribe;
+  const secret = wantsLink ? (await readAccount(runtime.database.pool)).secret : null;
+  return {
+    address: mailbox.address,
+    name: mailbox.displayName,
+    signatureBlock: facts.signatureBlock,
+    operatorName: facts.operatorName,
+    physicalAddress: facts.physicalAddress,
+    did: facts.did,
+    verifyLink: link,
+    unsubscribeLink:
+      secret !== null
+        ? (address) =>
+            `${baseUrl}/v1/unsubscribe/${unsubscribeToken(secret, { mailboxId: mailbox.id, address })}`
+        : null,
+  };
+}
