@@ -1,5 +1,6 @@
 /** Messages as callers see them. Text of mail stands nowhere in here. */
 import { z } from 'zod';
+import type { Facts } from '../core/mail/facts.ts';
 import type { MessageFacts, MessageRecord } from '../core/store/messages.ts';
 import { statusOf } from './statuses.ts';
 
@@ -22,8 +23,12 @@ export const EmailSummary = z.object({
   subject: z.string(),
   mailbox_id: z.string(),
   mailbox: z.string(),
+  thread_id: z.string().nullable(),
   received_at: z.string(),
   created_at: z.string(),
+  has_attachments: z.boolean(),
+  spam_score: z.number().int().nullable(),
+  spam_verdict: z.enum(['clean', 'flagged', 'quarantined']).nullable(),
   send_at: time,
   delivered_at: time,
   bounced_at: time,
@@ -33,8 +38,17 @@ export const EmailSummary = z.object({
   size: z.number(),
 });
 
-export const EmailResponse = EmailSummary.extend({
+const Attachment = z.object({ name: z.string(), size: z.number().int(), content_type: z.string() });
+
+/** Everything about one message but its text. */
+export const EmailDetail = EmailSummary.extend({
   cc: z.array(z.string()),
+  attachments: z.array(Attachment),
+  user_label: z.enum(['spam', 'not_spam']).nullable(),
+  sender_identity: z
+    .object({ valid: z.boolean().nullable(), payload: z.record(z.string(), z.unknown()) })
+    .nullable()
+    .describe('Of inbound mail that bears an identity'),
   internet_message_id: z.string().nullable(),
   oversight_mode: z.string().nullable(),
   requested_oversight_mode: z.string().nullable(),
@@ -61,6 +75,13 @@ export const EmailResponse = EmailSummary.extend({
   ),
 });
 
+/** One message in full, the text included; `text_body` only where the configuration asks for it. */
+export const EmailResponse = EmailDetail.extend({
+  markdown: z.string(),
+  body: z.string(),
+  text_body: z.string().optional(),
+});
+
 export function summaryOf(m: MessageFacts): z.input<typeof EmailSummary> {
   const header = headerOf(m.facts);
   const from = header.from[0];
@@ -82,8 +103,12 @@ export function summaryOf(m: MessageFacts): z.input<typeof EmailSummary> {
     subject: m.subject,
     mailbox_id: m.mailboxId,
     mailbox: m.mailbox,
+    thread_id: m.threadId ?? m.id,
     received_at: m.createdAt.toISOString(),
     created_at: m.createdAt.toISOString(),
+    has_attachments: attachmentsOf(m.facts).length > 0,
+    spam_score: m.spamScore,
+    spam_verdict: m.spamVerdict,
     send_at: iso(m.sendAt),
     ...deliveryOf(m),
     tags: m.tags,
@@ -92,16 +117,19 @@ export function summaryOf(m: MessageFacts): z.input<typeof EmailSummary> {
   };
 }
 
-export function emailOf(m: MessageRecord): z.input<typeof EmailResponse> {
+export function emailOf(m: MessageRecord): z.input<typeof EmailDetail> {
   const approval = m.decisions.find(({ decision }) => decision === 'approve');
   const rejection = m.decisions.find(({ decision }) => decision === 'reject');
   return {
     ...summaryOf(m),
     cc: headerOf(m.facts).cc.map(({ address }) => address),
+    attachments: attachmentsOf(m.facts),
+    user_label: m.userLabel,
+    sender_identity: m.direction === 'inbound' ? identityOf(m.facts) : null,
     internet_message_id: m.internetMessageId,
     oversight_mode: m.effectiveMode,
     requested_oversight_mode: m.requestedMode,
-    approval_required: m.state === 'held' || m.releasedBy === 'approval',
+    approval_required: statusOf(m).startsWith('pending_') ? m.state === 'held' : m.releasedBy === 'approval',
     released_by: m.releasedBy,
     approved_at: approval === undefined ? null : new Date(approval.at).toISOString(),
     approved_by: approval?.by ?? (m.releasedBy === 'allowlist' ? 'allowlist' : null),
@@ -161,6 +189,18 @@ interface Header {
 function headerOf(facts: unknown): Header {
   const { from = [], to = [], cc = [] } = (facts ?? {}) as Partial<Header>;
   return { from, to, cc };
+}
+
+function attachmentsOf(facts: unknown): z.input<typeof Attachment>[] {
+  const { attachments = [] } = (facts ?? {}) as Partial<Pick<Facts, 'attachments'>>;
+  return attachments.map(({ name, size, type }) => ({ name, size, content_type: type }));
+}
+
+function identityOf(facts: unknown): z.input<typeof EmailDetail>['sender_identity'] {
+  const { senderIdentity = null } = (facts ?? {}) as {
+    senderIdentity?: z.input<typeof EmailDetail>['sender_identity'];
+  };
+  return senderIdentity;
 }
 
 export function iso(date: Date | null | undefined): string | null {

@@ -1,120 +1,189 @@
-/** Messages: listed, shown, explained, cancelled, hurried, settled. */
+/** The mail of a mailbox: listed, read, put away, explained. */
 import { z } from 'zod';
-import type { State } from '../../core/mail/lifecycle.ts';
-import { findMailbox } from '../../core/store/accounts.ts';
-import { listMessages } from '../../core/store/listing.ts';
-import { type MessageFacts, type MessageRecord, readMessage, readRaw } from '../../core/store/messages.ts';
-import { hurry, listPausedRoutes } from '../../core/store/overview.ts';
-import { afterCursor, cursorOf } from '../cursor.ts';
+import { markRead, setInboxStatus } from '../../core/store/inbox.ts';
+import { listMailbox } from '../../core/store/listing.ts';
+import { type MessageFacts, type MessageRecord, readRaw } from '../../core/store/messages.ts';
+import { listPausedRoutes } from '../../core/store/overview.ts';
+import type { Status } from '../../core/store/status-filter.ts';
+import { bodyOf, withStructure } from '../bodies.ts';
+import { cursorOf, paging, placeOf } from '../cursor.ts';
 import { explain } from '../explain.ts';
-import { anyId, direction, idOf, limit, moment, several, tagFilter } from '../kinds.ts';
+import { anyId, direction, idOf, limit, moment, several, tagFilter, truth } from '../kinds.ts';
 import { type Call, operation, Raw } from '../operation.ts';
 import { invalid, notFound, Problem } from '../problem.ts';
-import { cancelMessage, settleMessage } from '../reviews.ts';
-import { filterOf, statusOf } from '../statuses.ts';
+import { isUnopened, oversees, refuseHeldInbound, seen, seenIn } from '../seen.ts';
+import { statusNamed, statusOf } from '../statuses.ts';
 import { EmailResponse, EmailSummary, emailOf, summaryOf } from '../views.ts';
+import { namedMailbox } from './mailboxes.ts';
 
-const Id = z.object({ id: anyId });
+export const mailboxId = z.string().min(1).max(320).describe('Id or address of the mailbox');
+const InMailbox = z.object({ mailbox_id: mailboxId, email_id: anyId });
 
-/** The message a call names, if the caller may see it. */
-export async function seen(id: string, { runtime, caller }: Call): Promise<MessageRecord> {
-  const found = await readMessage(runtime.database.pool, idOf(id, 'message'), caller.onlyMailbox);
-  if (found === undefined) throw notFound('There is no such message.');
-  return found;
-}
-
-/** The id of the mailbox a filter names, kept within what the caller may see. */
-export async function mailboxFilter(
-  named: string | undefined,
-  { runtime, caller }: Call,
-): Promise<string | null> {
-  if (named === undefined) return caller.onlyMailbox;
-  const found = await findMailbox(runtime.database.pool, named);
-  if (found === undefined || (caller.onlyMailbox !== null && caller.onlyMailbox !== found.id))
-    throw notFound('There is no such mailbox.');
-  return found.id;
-}
-
-function statesOf(words: string[] | undefined): {
-  states: State[] | null;
-  direction: 'inbound' | 'outbound' | null;
-} {
-  if (words === undefined || words.length === 0) return { states: null, direction: null };
-  const filters = words.map((word) => {
-    const found = filterOf(word);
-    if (found === undefined)
-      throw invalid(400, 'invalid_field', [
-        { field: 'status', message: `there is no status ${word.slice(0, 40)}` },
-      ]);
-    return found;
+/** The statuses that words of a filter name; null for none given. */
+export function statusesOf(words: string[] | undefined): Status[] | null {
+  if (words === undefined || words.length === 0) return null;
+  return words.map((word) => {
+    const found = statusNamed(word);
+    if (found !== undefined) return found;
+    const message = `there is no status ${word.slice(0, 40)}`;
+    throw invalid(400, 'invalid_field', [{ field: 'status', message }]);
   });
-  const directions = new Set(filters.map((filter) => filter.direction));
+}
+
+/** What a list shows of a message: of one that waits for a reviewer, to an agent, only that something waits. */
+export function listed(message: MessageFacts, call: Call): z.input<typeof EmailSummary> {
+  const summary = summaryOf(message);
+  if (!isUnopened(message, call)) return summary;
   return {
-    states: filters.flatMap(({ states }) => states),
-    direction: directions.size === 1 ? filters[0]!.direction : null,
+    ...summary,
+    from: '',
+    from_address: '',
+    from_name: null,
+    subject: '(waits for a reviewer)',
+    has_attachments: false,
+    spam_score: null,
+    spam_verdict: null,
+    tags: {},
+    size: 0,
   };
 }
 
-export const listEmails = operation({
-  name: 'list_emails',
-  summary: 'Messages, newest first; with since_id oldest first from there on',
+export const checkInbox = operation({
+  name: 'check_inbox',
+  summary: 'Mail of a mailbox, newest first; with since_id oldest first from there on',
   area: 'emails',
   access: 'read',
   confined: true,
   method: 'GET',
-  path: '/v1/emails',
+  path: '/v1/mailboxes/:mailbox_id/emails',
   input: z.object({
-    mailbox: z.string().optional().describe('Id or address of the mailbox'),
-    status: several.optional(),
-    state: several.optional().describe('The same as status'),
-    direction: direction.optional(),
-    kind: z.enum(['mail', 'dsn', 'copy', 'notice']).optional().describe('mail, or what Postern wrote itself'),
-    since_id: z.string().optional(),
-    sender: z.string().max(320).optional(),
+    mailbox_id: mailboxId,
+    status: several.optional().describe('One status, or several by comma'),
+    limit: limit(20, 100),
+    ...paging,
+    sender: z.string().max(320).optional().describe("Part of the sender's address"),
     subject_contains: z.string().max(200).optional(),
-    tag: tagFilter.optional(),
     date_after: moment.optional(),
     date_before: moment.optional(),
-    limit: limit(20, 100),
-    cursor: z.string().optional(),
+    direction: direction.optional(),
+    has_attachments: truth.optional(),
+    since_id: z.string().max(64).optional().describe('What came after this message, oldest first'),
+    tag: tagFilter.optional(),
   }),
   output: z.object({ emails: z.array(EmailSummary), cursor: z.string().nullable() }),
+  tool: {
+    description:
+      'Lists the mail of a mailbox, newest first, without the text. With since_id: what came after that message, oldest first, so that the last id is the next since_id. Filter by status, sender, subject, date, direction or attachments.',
+    takes: [
+      'status',
+      'sender',
+      'subject_contains',
+      'date_after',
+      'date_before',
+      'direction',
+      'has_attachments',
+      'since_id',
+      'limit',
+      'cursor',
+    ],
+    hints: ['readOnly', 'idempotent'],
+    tells: 'fields',
+  },
   async handle(input, call) {
-    const wanted = statesOf(input.status ?? input.state);
-    const { messages, more } = await listMessages(call.runtime.database.pool, {
-      mailboxId: await mailboxFilter(input.mailbox, call),
-      states: wanted.states,
-      direction: input.direction ?? wanted.direction,
-      kind: input.kind ?? null,
+    const mailbox = await namedMailbox(input.mailbox_id, call);
+    const statuses = withoutHints(statusesOf(input.status), input, call);
+    if (statuses?.length === 0) return { emails: [], cursor: null };
+    const { messages, more } = await listMailbox(call.runtime.database.pool, {
+      mailboxId: mailbox.id,
+      statuses,
+      direction: input.direction ?? null,
       sinceId: input.since_id === undefined ? null : idOf(input.since_id, 'message'),
-      afterId: afterCursor(input.cursor),
       sender: input.sender ?? null,
       subjectContains: input.subject_contains ?? null,
       tag: input.tag ?? null,
       since: input.date_after ?? null,
       until: input.date_before ?? null,
-      withoutHeldInbound: wanted.states === null,
+      hasAttachments: input.has_attachments ?? null,
+      begin: placeOf(input),
       limit: input.limit,
     });
-    const view = oversees(call) ? summaryOf : (one: MessageFacts) => unopened(one) ?? summaryOf(one);
-    return { emails: messages.map(view), cursor: more ? cursorOf(messages.at(-1)!.id) : null };
+    return {
+      emails: messages.map((message) => listed(message, call)),
+      cursor: more ? cursorOf(messages.at(-1)!.place) : null,
+    };
   },
 });
 
+/** Whoever may not see what waits may not find it by its words either: a filter would tell them one by one. */
+function withoutHints(
+  statuses: Status[] | null,
+  filter: { sender?: unknown; subject_contains?: unknown; has_attachments?: unknown; tag?: unknown },
+  call: Call,
+): Status[] | null {
+  const { sender, subject_contains, has_attachments, tag } = filter;
+  const asks = [sender, subject_contains, has_attachments, tag].some((given) => given !== undefined);
+  if (statuses === null || !asks || oversees(call)) return statuses;
+  return statuses.filter((status) => status !== 'pending_inbound_approval' && status !== 'spam_quarantined');
+}
+
 export const readEmail = operation({
   name: 'read_email',
-  summary: 'One message with its recipients, reasons and decisions',
+  summary: 'One message in full; unread mail is read then',
   area: 'emails',
   access: ['read', 'oversight'],
   confined: true,
   method: 'GET',
-  path: '/v1/emails/:id',
-  input: Id,
+  path: '/v1/mailboxes/:mailbox_id/emails/:email_id',
+  input: InMailbox,
   output: EmailResponse,
-  async handle({ id }, call) {
-    const message = await seen(id, call);
+  tool: {
+    description:
+      'Reads one message with its text, files, recipients and status. Unread mail is marked as read.',
+    takes: ['email_id'],
+    hints: ['idempotent'],
+    tells: 'message',
+  },
+  async handle({ mailbox_id, email_id }, call) {
+    const message = await seenIn(mailbox_id, email_id, call);
     refuseHeldInbound(message, call);
-    return emailOf(message);
+    const { runtime } = call;
+    const full = await withStructure(await read(message, call), runtime.database.pool);
+    const text = await bodyOf(full, runtime);
+    return {
+      ...emailOf(full),
+      markdown: text,
+      body: text,
+      ...(runtime.config.compat.text_body && { text_body: text }),
+    };
+  },
+});
+
+async function read(message: MessageRecord, { runtime, caller }: Call): Promise<MessageRecord> {
+  if (message.state !== 'available' || message.inboxStatus !== null) return message;
+  await markRead(runtime.database.pool, message.id, caller.actor);
+  return { ...message, inboxStatus: 'read' };
+}
+
+export const updateEmail = operation({
+  name: 'update_email',
+  summary: 'Mark mail that has arrived as read or unread, or put it away',
+  area: 'emails',
+  access: 'send',
+  confined: true,
+  method: 'PATCH',
+  path: '/v1/mailboxes/:mailbox_id/emails/:email_id',
+  input: InMailbox.extend({ status: z.enum(['read', 'unread', 'archived', 'deleted']) }),
+  output: z.object({ id: z.string(), status: z.string() }),
+  async handle({ mailbox_id, email_id, status }, call) {
+    const message = await seenIn(mailbox_id, email_id, call);
+    refuseHeldInbound(message, call);
+    const { runtime, caller } = call;
+    if (!(await setInboxStatus(runtime.database.pool, message.id, status, caller.actor)))
+      throw wrongStatus(message, 'Only inbound mail that has arrived can be marked so.');
+    return {
+      id: message.id,
+      status: statusOf({ ...message, inboxStatus: status === 'unread' ? null : status }),
+    };
   },
 });
 
@@ -125,11 +194,12 @@ export const rawEmail = operation({
   access: ['read', 'oversight'],
   confined: true,
   method: 'GET',
-  path: '/v1/emails/:id/raw',
-  input: Id,
+  path: '/v1/emails/:email_id/raw',
+  input: z.object({ email_id: anyId }),
   output: 'raw',
-  async handle({ id }, call) {
-    const message = await seen(id, call);
+  media: ['message/rfc822'],
+  async handle({ email_id }, call) {
+    const message = await seen(email_id, call);
     refuseHeldInbound(message, call);
     const bytes = await readRaw(call.runtime.database.pool, message.id, call.caller.onlyMailbox);
     if (bytes === undefined) throw notFound('The bytes of this message have been removed.');
@@ -146,23 +216,6 @@ export function rawMail(bytes: Buffer, id: string): Raw {
   });
 }
 
-function oversees({ caller }: Call): boolean {
-  return caller.key.scopes.some((scope) => scope === 'oversight' || scope === 'admin');
-}
-
-/** In `gated_all` an agent learns of inbound mail when a person has let it in. */
-function refuseHeldInbound(message: MessageRecord, call: Call): void {
-  if (message.state === 'held' && message.direction === 'inbound' && !oversees(call))
-    throw new Problem(403, 'held_for_approval', 'This message waits for a reviewer and cannot be read yet.');
-}
-
-/** What such an agent sees of it in a list: that something waits. */
-function unopened(message: MessageFacts): z.input<typeof EmailSummary> | undefined {
-  if (message.state !== 'held' || message.direction !== 'inbound') return undefined;
-  const hidden = { from: '', from_address: '', from_name: null, subject: '(waits for a reviewer)', tags: {} };
-  return { ...summaryOf(message), ...hidden };
-}
-
 export const explainEmail = operation({
   name: 'explain_email',
   summary: 'Why a message is where it is, and what happens next',
@@ -170,8 +223,8 @@ export const explainEmail = operation({
   access: ['read', 'oversight', 'oversight_read'],
   confined: true,
   method: 'GET',
-  path: '/v1/emails/:id/explain',
-  input: Id,
+  path: '/v1/emails/:email_id/explain',
+  input: z.object({ email_id: anyId }),
   output: z.object({
     id: z.string(),
     status: z.string(),
@@ -183,8 +236,8 @@ export const explainEmail = operation({
     route: z.string(),
     route_paused: z.boolean(),
   }),
-  async handle({ id }, call) {
-    const message = await seen(id, call);
+  async handle({ email_id }, call) {
+    const message = await seen(email_id, call);
     refuseHeldInbound(message, call);
     const { config, database } = call.runtime;
     const route = message.route ?? config.delivery.default_route;
@@ -202,78 +255,9 @@ export const explainEmail = operation({
   },
 });
 
-export const cancelEmail = operation({
-  name: 'cancel_message',
-  summary: 'Withdraw a message that has not begun to leave; 200 means it never will',
-  area: 'emails',
-  access: 'send',
-  confined: true,
-  method: 'POST',
-  path: '/v1/emails/:id/cancel',
-  input: Id,
-  output: z.object({
-    id: z.string(),
-    email_id: z.string(),
-    message_id: z.string(),
-    status: z.literal('cancelled'),
-  }),
-  async handle({ id }, call) {
-    const message = await seen(id, call);
-    await cancelMessage(message, call);
-    return { id: message.id, email_id: message.id, message_id: message.id, status: 'cancelled' as const };
-  },
-});
-
-export const retryEmail = operation({
-  name: 'retry_email',
-  summary: 'Try a message now that waits for its next attempt; a message in doubt is sent again',
-  area: 'emails',
-  access: 'admin',
-  confined: true,
-  method: 'POST',
-  path: '/v1/emails/:id/retry',
-  input: Id.extend({ reason: z.string().max(2000).optional() }),
-  output: z.object({ id: z.string(), status: z.string() }),
-  async handle({ id, reason }, call) {
-    const message = await seen(id, call);
-    if (message.state === 'in_doubt') return settleMessage(message, 'retry', reason ?? null, call);
-    if (
-      message.state !== 'queued' ||
-      !(await hurry(call.runtime.database.pool, message.id, call.caller.actor))
-    )
-      throw wrongStatus(message, 'Only a message that is queued or in doubt can be retried.');
-    call.runtime.bells.ring('delivery', [message.id]);
-    return { id: message.id, status: 'queued' };
-  },
-});
-
-export const settleEmail = operation({
-  name: 'settle_email',
-  summary: 'Say what became of a message in doubt: send it again, or take it as sent or failed',
-  area: 'emails',
-  access: 'admin',
-  confined: true,
-  method: 'POST',
-  path: '/v1/emails/:id/settle',
-  input: Id.extend({ outcome: z.enum(['retry', 'sent', 'failed']), reason: z.string().max(2000).optional() }),
-  output: z.object({ id: z.string(), status: z.string() }),
-  async handle({ id, outcome, reason }, call) {
-    const message = await seen(id, call);
-    if (message.state !== 'in_doubt') throw wrongStatus(message, 'Only a message in doubt can be settled.');
-    return settleMessage(message, outcome, reason ?? null, call);
-  },
-});
-
-function wrongStatus(message: MessageRecord, text: string): Problem {
+/** The 409 of a step that a message cannot take where it is. */
+export function wrongStatus(message: MessageRecord, text: string): Problem {
   return new Problem(409, 'wrong_status', text, { current_status: statusOf(message) });
 }
 
-export const emailOperations = [
-  listEmails,
-  readEmail,
-  rawEmail,
-  explainEmail,
-  cancelEmail,
-  retryEmail,
-  settleEmail,
-];
+export const emailOperations = [checkInbox, readEmail, updateEmail, rawEmail, explainEmail];

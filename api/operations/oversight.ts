@@ -8,10 +8,10 @@ import { type Call, operation } from '../operation.ts';
 import { textsOf } from '../pending-bodies.ts';
 import { notFound, Problem } from '../problem.ts';
 import { decideMessage } from '../reviews.ts';
+import { mailboxFilter, seen } from '../seen.ts';
 import { statusOf } from '../statuses.ts';
 import { iso } from '../views.ts';
 import { Pending, Review, reviewOf, unopened, Waiting, waitingOf } from '../views-oversight.ts';
-import { mailboxFilter, seen } from './emails.ts';
 
 export const listPendingEmails = operation({
   name: 'list_pending',

@@ -132,7 +132,7 @@ const ON_THE_WAY = ['queued', 'relaying'];
 /** How the message stands once delivery has had a moment with it. */
 async function settled(client: Client, id: string): Promise<EmailDetail> {
   for (const until = Date.now() + SETTLES_MS; ; ) {
-    const email = await client.get<EmailDetail>(`/v1/emails/${id}`);
+    const email = await client.get<EmailDetail>(`/v1/queue/emails/${id}`);
     if (!ON_THE_WAY.includes(email.state) || Date.now() > until) return email;
     await new Promise((done) => setTimeout(done, 50));
   }

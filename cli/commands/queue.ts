@@ -56,7 +56,7 @@ export function addQueueCommands(program: Command): void {
 async function list(options: ListOptions): Promise<void> {
   const client = openClient(options, 'admin');
   const overview = await client.get<Overview>('/v1/queue');
-  const { emails } = await client.get<Page & { emails: EmailSummary[] }>('/v1/emails', {
+  const { emails } = await client.get<Page & { emails: EmailSummary[] }>('/v1/queue/emails', {
     state: options.state ?? (options.all === true ? undefined : LIVE),
     mailbox: options.mailbox,
     limit: readCount('--limit', options.limit, { max: 100 }),
@@ -78,13 +78,18 @@ async function list(options: ListOptions): Promise<void> {
 
 /** Of mail: the report about a message is younger than the message, and seldom what is meant. */
 const newest = (client: Client) => async () => {
-  const { emails } = await client.get<{ emails: EmailSummary[] }>('/v1/emails', { kind: 'mail', limit: 1 });
+  const { emails } = await client.get<{ emails: EmailSummary[] }>('/v1/queue/emails', {
+    kind: 'mail',
+    limit: 1,
+  });
   return emails[0]?.id;
 };
 
 async function show(word: string, options: Common): Promise<void> {
   const client = openClient(options, 'admin');
-  const one = await client.get<EmailDetail>(`/v1/emails/${await idOf(word, 'message', newest(client))}`);
+  const one = await client.get<EmailDetail>(
+    `/v1/queue/emails/${await idOf(word, 'message', newest(client))}`,
+  );
   say(options, one, () => [
     facts([
       ['id', one.id],
@@ -136,7 +141,7 @@ async function act(word: string, options: Common, verb: string, body: object): P
   const client = openClient(options, 'admin');
   const id = await idOf(word, 'message', newest(client));
   const done = await client.post<{ status: string }>(`/v1/emails/${id}/${verb}`, body);
-  const { state } = await client.get<EmailDetail>(`/v1/emails/${id}`);
+  const { state } = await client.get<EmailDetail>(`/v1/queue/emails/${id}`);
   say(options, { id, ...done, state }, () => `${id} is ${state}`);
 }
 

@@ -28,6 +28,8 @@ export interface AttachmentPart extends Part {
   /** Fit for a file, and of one attachment only. */
   name: string;
   type: string;
+  /** Of text. */
+  charset?: string;
   /** Decoded, in bytes. */
   size: number;
   disposition: 'attachment' | 'inline' | null;
@@ -208,10 +210,12 @@ function keep(walk: Walk, place: Place, about: About): void {
     });
     return;
   }
+  const charset = charsetOf(type);
   const called = name === undefined ? unnamed(type.value, found.attachments.length + 1) : cleanFileName(name);
   found.attachments.push({
     name: distinctName(called, names),
     type: type.value,
+    ...(type.value.startsWith('text/') && charset !== null && { charset }),
     size: decodedSize(raw.subarray(place.from, place.to), encoding),
     disposition,
     ...where,

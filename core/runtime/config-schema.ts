@@ -213,6 +213,15 @@ const mcp = z
   })
   .prefault({});
 
+const compat = z
+  .strictObject({
+    text_body: flag(
+      false,
+      'Tells the text of a message under `text_body` too. Clients that fence `markdown` alone print it as trusted text.',
+    ),
+  })
+  .prefault({});
+
 const webhooks = z
   .strictObject({
     allow_hosts: key(z.array(host).default([]), {
@@ -296,6 +305,7 @@ export const ConfigSchema = z.strictObject({
   limits,
   http,
   api,
+  compat,
   mcp,
   account,
   webhooks,

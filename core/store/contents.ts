@@ -45,6 +45,16 @@ export async function readContents(db: Db, ids: string[]): Promise<Map<string, B
   return new Map(rows.map(({ id, bytes }) => [id, bytes]));
 }
 
+/** `length` bytes of one content from `at` on; fewer at its end, undefined when there is no such content. */
+export async function readSlice(db: Db, id: string, at: number, length: number): Promise<Buffer | undefined> {
+  const { rows } = await db.query<{ slice: Buffer }>({
+    name: 'read-slice',
+    text: 'select substring(bytes from $2::int for $3::int) as slice from contents where id = $1',
+    values: [id, at + 1, length],
+  });
+  return rows[0]?.slice;
+}
+
 const SLICE = 4 << 20;
 
 /** One large content, read in slices so that it is never in memory twice; undefined when there is none. */

@@ -8,6 +8,7 @@
  */
 import pg from 'pg';
 import type { Db } from './database.ts';
+import type { Lane } from './lane.ts';
 
 export interface Listening {
   /** From now on `handler` gets the text of each notice on the channel. Returns how to stop. */
@@ -132,6 +133,6 @@ function listenTo(channel: string): string {
 }
 
 /** Tells every process that listens, once the transaction of `db` is committed. `text` is short and holds no secret. */
-export async function tellProcesses(db: Db, channel: string, text: string): Promise<void> {
+export async function tellProcesses(db: Db | Lane, channel: string, text: string): Promise<void> {
   await db.query({ text: 'select pg_notify($1, $2)', values: [channel, text] });
 }

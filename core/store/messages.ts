@@ -37,6 +37,16 @@ export interface MessageFacts {
   nextAttemptAt: Date | null;
   createdAt: Date;
   changedAt: Date;
+  contentId: string;
+  /** Of the message that began the thread; null for that one itself. */
+  threadId: string | null;
+  /** Where it stands in lists: its id, or a later one if it was let in late. */
+  place: string;
+  /** Of inbound mail; null is unread. */
+  inboxStatus: 'read' | 'archived' | 'deleted' | null;
+  spamVerdict: 'clean' | 'flagged' | 'quarantined' | null;
+  spamScore: number | null;
+  userLabel: 'spam' | 'not_spam' | null;
   recipients: RecipientFacts[];
 }
 
@@ -87,7 +97,9 @@ export const MESSAGE_COLUMNS = `m.id, m.kind, m.direction, m.source, m.state, m.
   m.requested_mode as "requestedMode", m.effective_mode as "effectiveMode", b.oversight_mode as "mailboxMode",
   m.released_by as "releasedBy", m.send_at as "sendAt", coalesce(m.gate_timing, b.gate_timing) as "gateTiming",
   m.status_reason as "statusReason", m.attempts, m.next_attempt_at as "nextAttemptAt", m.created_at as "createdAt",
-  m.changed_at as "changedAt",
+  m.changed_at as "changedAt", m.content_id as "contentId", m.thread_id as "threadId",
+  coalesce(m.place, m.id) as place, m.inbox_status as "inboxStatus", m.spam_verdict as "spamVerdict",
+  m.spam_score as "spamScore", m.user_label as "userLabel",
   coalesce((select json_agg(json_build_object('address', r.address, 'status', r.status, 'code', r.reply_code,
       'enhanced', r.reply_enhanced, 'text', r.reply_text, 'nextHop', r.next_hop, 'settledAt', r.settled_at) order by r.n)
     from recipients r where r.message_id = m.id), '[]') as recipients`;
@@ -95,7 +107,10 @@ export const MESSAGE_COLUMNS = `m.id, m.kind, m.direction, m.source, m.state, m.
 export const MESSAGE_TABLES = `messages m join mailboxes b on b.id = m.mailbox_id
   left join principals p on p.id = m.composer_id`;
 
-/** One message; undefined when there is none, or when it belongs to another mailbox than `onlyMailbox`. */
+/**
+ * One message; undefined when there is none, when it belongs to another mailbox than `onlyMailbox`, or when it is
+ * of Postern's own mailbox, whose mail holds codes.
+ */
 export async function readMessage(
   db: Db,
   id: string,
@@ -113,7 +128,7 @@ export async function readMessage(
             'nextHop', t.next_hop, 'outcome', t.outcome, 'reply', t.reply)
            from attempts t where t.message_id = m.id order by t.n desc limit 1) as "lastAttempt"
       from ${MESSAGE_TABLES} left join workers w on w.id = m.lease_owner
-     where m.id = $1 and ($2::text is null or m.mailbox_id = $2)`,
+     where m.id = $1 and ($2::text is null or m.mailbox_id = $2) and not b.is_system`,
     values: [id, onlyMailbox],
   });
   const row = rows[0];
@@ -129,7 +144,8 @@ export async function readRaw(db: Db, id: string, onlyMailbox: string | null): P
   const { rows } = await db.query<{ bytes: Buffer }>({
     name: 'read-raw',
     text: `select c.bytes from messages m join contents c on c.id = m.content_id
-            where m.id = $1 and ($2::text is null or m.mailbox_id = $2)`,
+             join mailboxes b on b.id = m.mailbox_id
+            where m.id = $1 and ($2::text is null or m.mailbox_id = $2) and not b.is_system`,
     values: [id, onlyMailbox],
   });
   return rows[0]?.bytes;

@@ -117,13 +117,13 @@ test('a key bound to a mailbox sees and uses that mailbox only', async () => {
   ).apiKey;
   const [own, other] = [await api.send(mine.id), await api.send(theirs.id)];
   expect(
-    (await api.call('GET', '/v1/emails', { key })).json.emails.map(({ id }: { id: string }) => id),
+    (await api.call('GET', '/v1/queue/emails', { key })).json.emails.map(({ id }: { id: string }) => id),
   ).toEqual([own]);
   expect((await api.call('GET', '/v1/mailboxes', { key })).json.mailboxes).toHaveLength(1);
   for (const path of ['', '/raw', '/explain'])
     expect((await api.call('GET', `/v1/emails/${other}${path}`, { key })).json.code).toBe('not_found');
   expect((await api.call('POST', `/v1/emails/${other}/cancel`, { key })).status).toBe(404);
-  expect((await api.call('GET', `/v1/emails?mailbox=${theirs.id}`, { key })).status).toBe(404);
+  expect((await api.call('GET', `/v1/queue/emails?mailbox=${theirs.id}`, { key })).status).toBe(404);
   expect((await api.call('GET', `/v1/mailboxes/${theirs.address}`, { key })).status).toBe(404);
   const body = { to: 'a@remote.example', subject: 's', markdown: 'm' };
   expect((await api.call('POST', `/v1/mailboxes/${theirs.id}/send`, { key, body })).status).toBe(404);

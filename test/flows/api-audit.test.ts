@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { provisionMailboxes } from '../../core/runtime/provision.ts';
 import { listMailboxes } from '../../core/store/accounts.ts';
@@ -16,6 +17,7 @@ interface Entry {
   id: string;
   action: string;
   resource_id: string;
+  metadata: Record<string, unknown>;
 }
 
 async function audit(query: string): Promise<{ entries: Entry[]; cursor: string | null }> {
@@ -49,14 +51,121 @@ test('filters combine, and each takes several values', async () => {
   expect(await actions(`?message_id=${id}&action=message.%25`)).toEqual([]);
   expect(await actions(`?mailbox=filters@ours.example&action=mailbox.created`)).toEqual(['mailbox.created']);
   expect(await actions('?mailbox=nobody@ours.example')).toEqual([]);
-  expect(await actions('?to=zoe@other.example')).toEqual(['message.accepted']);
-  expect(await actions('?to=*@other.example')).toEqual(['message.accepted']);
+  expect(await actions('?to=zoe@other.example')).toEqual(['message.held', 'message.accepted']);
+  expect(await actions('?to=*@other.example')).toEqual(['message.held', 'message.accepted']);
   expect(await actions('?to=*@er.example')).toEqual([]);
-  expect(await actions('?agent=night-shift')).toContain('message.accepted');
-  expect(await actions(`?message_id=${id}&oversight_mode=gated_send`)).toEqual(['message.held']);
+  expect(await actions('?agent=night-shift')).toEqual(['message.held', 'message.accepted']);
+  expect((await actions('?agent=agent')).length).toBeGreaterThanOrEqual(4);
+  expect(await actions('?agent=nobody')).toEqual([]);
+  expect(await actions(`?message_id=${id}&oversight_mode=gated_send`)).toHaveLength(2);
+  expect(await actions(`?message_id=${id}&oversight_mode=autonomous`)).toEqual([]);
+  expect(
+    await actions(`?message_id=${id}&oversight_mode=autonomous,gated_send&action=message.held`),
+  ).toHaveLength(1);
   expect(await actions(`?message_id=${id}&actor=policy`)).toEqual(['message.held']);
   expect(await actions(`?message_id=${id}&since=2100-01-01`)).toEqual([]);
   expect(await actions(`?message_id=${id}&until=2000-01-01T00:00:00Z`)).toEqual([]);
+});
+
+test('a tag names all events of the messages that bear it, whoever wrote them', async () => {
+  const mailbox = await api.mailbox('tags@ours.example', 'gated_send');
+  const first = await api.send(mailbox.id, { tags: { run: '7', team: 'ops' } });
+  const second = await api.send(mailbox.id, { tags: { run: '8' } });
+  await api.call('POST', '/v1/oversight/decide', {
+    key: api.keys.reviewer,
+    body: { email_id: first, action: 'reject', reason: 'no' },
+  });
+  const about = async (query: string) =>
+    (await audit(query)).entries.map((one) => [one.resource_id, one.action]);
+  const ofFirst = [
+    [first, 'message.rejected'],
+    [first, 'message.held'],
+    [first, 'message.accepted'],
+  ];
+  expect(await about('?tag=run=7')).toEqual(ofFirst);
+  expect(await about('?tag=team')).toEqual(ofFirst);
+  expect(await about('?tag=run')).toHaveLength(5);
+  expect(await about('?tag=run=7,run=8')).toHaveLength(5);
+  expect(await about(`?tag=run&message_id=${second}`)).toHaveLength(2);
+  expect(await about('?tag=run&action=message.rejected')).toEqual([ofFirst[0]]);
+  expect(await about('?tag=run=9')).toEqual([]);
+});
+
+test('an event of a message tells whose, to whom, under which mode and which decision, and never its subject', async () => {
+  const mailbox = await api.mailbox('facts@ours.example', 'gated_send');
+  const id = await api.send(mailbox.id, {
+    subject: 'Very confidential',
+    tags: { run: '7' },
+    oversight_mode: 'gated_all',
+  });
+  await api.call('POST', '/v1/oversight/decide', {
+    key: api.keys.reviewer,
+    body: { email_id: id, action: 'reject', reason: 'not now' },
+  });
+  const { entries } = await audit(`?message_id=${id}`);
+  expect(JSON.stringify(entries)).not.toContain('confidential');
+  for (const { metadata } of entries)
+    expect(metadata).toMatchObject({
+      message_id: id,
+      mailbox_id: mailbox.id,
+      agent: 'agent',
+      from: 'facts@ours.example',
+      to: ['ana@remote.example'],
+      subject_hash: createHash('sha256').update('Very confidential').digest('hex'),
+      requested_mode: 'gated_all',
+      effective_mode: 'gated_all',
+      tags: { run: '7' },
+      policy_hash: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+  expect(entries.map(({ metadata }) => [metadata.delivery_status, metadata.approval])).toEqual([
+    ['rejected', expect.objectContaining({ by: 'reviewer', decision: 'reject', reason: 'not now' })],
+    ['pending_send_approval', null],
+    ['pending_scan', null],
+  ]);
+});
+
+test('what retention has removed is still found by what the log kept of it', async () => {
+  const mailbox = await api.mailbox('gone@ours.example', 'gated_send');
+  const id = await api.send(mailbox.id, {
+    to: ['old@removed.example'],
+    tags: { era: 'old' },
+    agent: 'elder',
+  });
+  await api.send(mailbox.id, { tags: { era: 'new' } });
+  const seen = async (query: string) => (await audit(query)).entries.map((one) => one.resource_id);
+  await api.runtime.database.pool.query('delete from messages where id <= $1', [id]);
+  for (const query of [
+    '?tag=era=old',
+    '?agent=elder',
+    '?to=*@removed.example',
+    '?tag=era=old&oversight_mode=gated_send',
+  ])
+    expect(await seen(query)).toEqual([id, id]);
+  expect(await seen('?tag=era')).toHaveLength(4);
+  const { entries } = await audit(`?message_id=${id}`);
+  expect(entries[0]!.metadata).toMatchObject({
+    agent: 'elder',
+    tags: { era: 'old' },
+    to: ['old@removed.example'],
+  });
+});
+
+test('a filter that means nothing is refused rather than left out', async () => {
+  const ask = (query: string) => api.call('GET', `/v1/audit-log${query}`, { key: api.keys.admin });
+  expect((await ask('?oversight_mode=gated')).json).toMatchObject({ status: 400, code: 'unknown_mode' });
+  expect((await ask('?since=yesterday')).json).toMatchObject({ status: 400, field: 'since' });
+  expect((await ask('?until=2026-13-40')).json).toMatchObject({ status: 400, field: 'until' });
+  expect((await ask('?cursor=xyz')).json).toMatchObject({ status: 400, code: 'invalid_cursor' });
+});
+
+test('one event is read by its id, and no other id means anything', async () => {
+  const { entries } = await audit('?limit=1');
+  const path = (id: string) => `/v1/audit-log/${id}`;
+  const one = await api.call('GET', path(entries[0]!.id), { key: api.keys.admin });
+  expect(one.json).toMatchObject({ ...entries[0]! });
+  const shifted = `7${entries[0]!.id.slice(1)}`;
+  for (const id of [shifted, 'nothing', '01ARZ3NDEKTSV4RRFFQ69G5FAV'])
+    expect((await api.call('GET', path(id), { key: api.keys.admin })).status).toBe(404);
 });
 
 test('an export streams everything that matches, oldest first, and leaves its own trace', async () => {
@@ -116,7 +225,7 @@ test('messages are listed page by page while more arrive, and from an id on olde
   const mailbox = await api.mailbox('list@ours.example', 'gated_send');
   const sent: string[] = [];
   for (let n = 0; n < 7; n++) sent.push(await api.send(mailbox.id, { subject: `No ${n}` }));
-  const path = `/v1/emails?mailbox=${mailbox.address}&limit=3`;
+  const path = `/v1/mailboxes/${mailbox.address}/emails?limit=3`;
   const list = async (more: string) =>
     (await api.call('GET', `${path}${more}`, { key: api.keys.agent })).json;
   const seen: string[] = [];

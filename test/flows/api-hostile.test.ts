@@ -61,7 +61,7 @@ test('a key bound to a mailbox reaches nothing beyond it by any operation, even 
     );
     expect(reply.text).not.toMatch(secret);
   }
-  for (const list of ['/v1/emails', '/v1/oversight/pending', '/v1/capture']) {
+  for (const list of ['/v1/emails', '/v1/queue/emails', '/v1/oversight/pending', '/v1/capture']) {
     for (const filter of [`mailbox=${theirs.id}`, `message_id=${message}`, 'to=ana@remote.example']) {
       const reply = await api.call('GET', `${list}?${filter}`, { key });
       expect(reply.text).not.toMatch(secret);
@@ -176,8 +176,8 @@ test('NUL in a text is refused wherever it stands, for the store cannot hold it'
   const key = api.keys.admin;
   const held = await api.send((await api.mailbox('nul@ours.example', 'gated_send')).id);
   const cases: [string, string, object?][] = [
-    ['GET', '/v1/emails?mailbox=%00'],
-    ['GET', '/v1/emails?tag=a%00=b'],
+    ['GET', '/v1/queue/emails?mailbox=%00'],
+    ['GET', '/v1/mailboxes/nul@ours.example/emails?tag=a%00=b'],
     ['GET', '/v1/mailboxes/%00'],
     ['GET', '/v1/audit-log?actor=x&actor=%00'],
     ['GET', '/v1/capture?to=%00'],

@@ -207,7 +207,7 @@ test('mail with the same idempotency key is sent once', async () => {
   expect(new Set(all.map(({ json }) => json.id)).size).toBe(1);
   const other = await api.call('POST', path, { key: api.keys.agent, body: { ...body, subject: 'Other' } });
   expect(other).toMatchObject({ status: 409, json: { code: 'idempotency_mismatch' } });
-  const { json } = await api.call('GET', `/v1/emails?mailbox=${mailbox.id}`, { key: api.keys.agent });
+  const { json } = await api.call('GET', `/v1/mailboxes/${mailbox.id}/emails`, { key: api.keys.agent });
   expect(json.emails).toHaveLength(1);
 });
 
@@ -237,7 +237,7 @@ test('what cannot be sent is refused with its field, and nothing is stored', asy
     });
     expect({ ...refused.json, given: change }).toMatchObject({ status, code, field });
   }
-  const { json } = await api.call('GET', `/v1/emails?mailbox=${mailbox.id}`, { key: api.keys.agent });
+  const { json } = await api.call('GET', `/v1/mailboxes/${mailbox.id}/emails`, { key: api.keys.agent });
   expect(json.emails).toEqual([]);
 });
 
@@ -278,9 +278,9 @@ test('an agent learns of inbound mail in gated_all when a reviewer has let it in
   await api.until(id, 'pending_inbound_approval');
 
   const list = async (query: string, key: string) =>
-    (await api.call('GET', `/v1/emails?mailbox=${mailbox.id}${query}`, { key })).json.emails;
+    (await api.call('GET', `/v1/mailboxes/${mailbox.id}/emails?${query}`, { key })).json.emails;
   expect(await list('', agent)).toEqual([]);
-  const waiting = await list('&status=pending_inbound_approval', agent);
+  const waiting = await list('status=pending_inbound_approval', agent);
   expect(waiting).toMatchObject([{ id, from: '', status: 'pending_inbound_approval' }]);
   expect(JSON.stringify(waiting)).not.toMatch(/Secret|stranger/);
   for (const path of ['', '/raw', '/explain']) {

@@ -40,7 +40,7 @@ beforeEach(async () => {
     const path = request.url!.split('?')[0];
     const answers: Record<string, unknown> = {
       [`/v1/oversight/emails/${ID}`]: review(),
-      [`/v1/emails/${ID}`]: { status: 'sent', state: 'relayed' },
+      [`/v1/queue/emails/${ID}`]: { status: 'sent', state: 'relayed' },
       '/v1/oversight/pending': { pending: [review()], cursor: null },
       '/v1/oversight/decide': { status: 'approved_and_sent', id: ID, email_status: 'queued' },
     };
