@@ -10,29 +10,36 @@ export interface Row {
   actor: { type: string; id: string | null; name: string };
   from_state: string | null;
   to_state: string | null;
-  metadata: Record<string, unknown>;
+  metadata: Record<string, unknown> | null;
 }
 
 /** What the metadata of our events holds, by dotted name; what else it holds goes into the last column as JSON. */
 const METADATA = [
+  'message_id',
+  'mailbox_id',
+  'agent',
+  'from',
+  'to',
+  'subject_hash',
+  'requested_mode',
+  'effective_mode',
+  'approval_required',
+  'approval.by',
+  'approval.at',
+  'approval.decision',
+  'approval.reason',
+  'approval.content_hash',
+  'delivery_status',
+  'tags',
+  'policy_hash',
   'kind',
   'direction',
   'source',
-  'from',
-  'to',
-  'agent',
-  'requested_mode',
-  'effective_mode',
   'content_digest',
-  'subject_hash',
   'attempt',
   'route',
   'next_hop',
   'reply',
-  'approval.by',
-  'approval.decision',
-  'approval.reason',
-  'approval.content_hash',
 ];
 
 const COLUMNS: [string, (row: Row) => unknown][] = [
@@ -49,7 +56,7 @@ const COLUMNS: [string, (row: Row) => unknown][] = [
   ['to_state', (row) => row.to_state],
   ...METADATA.map((name): [string, (row: Row) => unknown] => [
     `metadata.${name}`,
-    (row) => at(row.metadata, name),
+    (row) => at(row.metadata ?? {}, name),
   ]),
   ['metadata', (row) => JSON.stringify(row.metadata)],
 ];

@@ -1,10 +1,14 @@
 import type { Room, Runtime } from '../core/runtime/runtime.ts';
+import { notePolicy } from '../core/store/audit-subjects.ts';
 import { ruling } from '../core/store/judging.ts';
+import { policyInForce } from './fingerprint.ts';
 import { judge } from './worker.ts';
 
 /** Opens the policy room: from now on bells of `policy` are answered with verdicts. `close` finishes what it has taken. */
 export async function startPolicy(runtime: Runtime): Promise<Room> {
   const { database, bells, metrics } = runtime;
+  const { hash, rules } = policyInForce(runtime);
+  await notePolicy(database.pool, hash, { rules });
   const rulings = ruling(database, (rows) => metrics.batch('rule', rows));
   const judging = judge(runtime, rulings);
   const answering = bells.answer('policy', (ids) => judging.take(ids));

@@ -9,7 +9,7 @@ const ACTIONS = {
   schedule: 'message.scheduled',
   hold: 'message.held',
   refuse: 'message.refused',
-  deliver: 'message.available',
+  deliver: 'message.delivered',
 } as const satisfies Record<Verdict['step'], string>;
 
 /** A verdict as it is to be written. Throws when the lifecycle knows no such step from where the message is. */

@@ -2,64 +2,27 @@
 import { z } from 'zod';
 import { isMode } from '../../core/mail/mode.ts';
 import { findMailbox } from '../../core/store/accounts.ts';
-import {
-  type AuditEvent,
-  type AuditFilter,
-  auditId,
-  listAudit,
-  record,
-  seqOf,
-} from '../../core/store/audit.ts';
+import { type AuditEvent, auditId, readAuditEvent, record, seqOf } from '../../core/store/audit.ts';
+import type { AuditFilter } from '../../core/store/audit-filter.ts';
+import { listAudit } from '../../core/store/audit-search.ts';
+import { AuditEntry, type Entry, entriesOf } from '../audit-entries.ts';
 import { CSV_HEADER, csvLine } from '../csv.ts';
 import { limit, moment, several } from '../kinds.ts';
 import { type Call, operation, Raw } from '../operation.ts';
-import { invalid, Problem } from '../problem.ts';
-
-export const AuditEntry = z.object({
-  id: z.string(),
-  action: z.string(),
-  resource_type: z.string(),
-  resource_id: z.string(),
-  mailbox_id: z.string().nullable(),
-  actor: z.object({ type: z.string(), id: z.string().nullable(), name: z.string() }),
-  actor_key_id: z.string().nullable(),
-  from_state: z.string().nullable(),
-  to_state: z.string().nullable(),
-  metadata: z.record(z.string(), z.unknown()),
-  created_at: z.string(),
-});
-
-export function entryOf(event: AuditEvent): z.input<typeof AuditEntry> {
-  return {
-    id: auditId(event),
-    action: event.action,
-    resource_type: event.resourceType,
-    resource_id: event.resourceId,
-    mailbox_id: event.mailboxId,
-    actor: { type: event.actorType, id: event.actorId, name: event.actorName },
-    actor_key_id: event.actorType === 'key' ? event.actorId : null,
-    from_state: event.fromState,
-    to_state: event.toState,
-    metadata: event.metadata,
-    created_at: event.at.toISOString(),
-  };
-}
+import { invalid, notFound, Problem } from '../problem.ts';
 
 const filters = {
+  agent: several.optional().describe('Of the messages: the agent, as the caller gave it or of the key'),
+  oversight_mode: several.optional().describe('Of the messages: the effective mode'),
+  tag: several.optional().describe('Of the messages: a tag by its key, or key=value'),
   action: several.optional().describe('Exact, or a prefix such as message.*'),
-  message_id: several.optional(),
-  email_id: several.optional().describe('The same as message_id'),
   mailbox: several.optional().describe('Ids or addresses'),
-  mailbox_id: several.optional().describe('The same as mailbox'),
+  message_id: several.optional(),
+  from: several.optional().describe('Of the messages: addresses, or *@domain'),
+  to: several.optional().describe('Of the messages: addresses, or *@domain'),
   actor: several.optional().describe('Id or name of who did it'),
-  agent: several.optional(),
-  oversight_mode: several.optional(),
-  from: several.optional().describe('Addresses, or *@domain'),
-  to: several.optional().describe('Addresses, or *@domain'),
-  since: moment.optional(),
-  until: moment.optional(),
-  date_after: moment.optional().describe('The same as since'),
-  date_before: moment.optional().describe('The same as until'),
+  since: moment.optional().describe('From this moment on'),
+  until: moment.optional().describe('Before this moment'),
 };
 const Filters = z.object(filters);
 
@@ -67,28 +30,35 @@ async function filterOf(given: z.output<typeof Filters>, { runtime }: Call): Pro
   const unknown = given.oversight_mode?.find((name) => !isMode(name));
   if (unknown !== undefined)
     throw invalid(400, 'unknown_mode', [{ field: 'oversight_mode', message: 'there is no such mode' }]);
-  const mailboxes = given.mailbox ?? given.mailbox_id;
-  const filter: AuditFilter = {
-    since: given.since ?? given.date_after ?? null,
-    until: given.until ?? given.date_before ?? null,
+  return {
+    since: given.since ?? null,
+    until: given.until ?? null,
+    ...(given.action && { actions: given.action }),
+    ...(given.message_id && { messageIds: given.message_id }),
+    ...(given.actor && { actors: given.actor }),
+    ...(given.agent && { agents: given.agent }),
+    ...(given.oversight_mode && { modes: given.oversight_mode }),
+    ...(given.tag && { tags: given.tag.map(tagOf) }),
+    ...(given.from && { from: given.from }),
+    ...(given.to && { to: given.to }),
+    ...(given.mailbox && { mailboxIds: await mailboxIds(given.mailbox, runtime) }),
   };
-  if (given.action) filter.actions = given.action;
-  if (given.message_id ?? given.email_id) filter.messageIds = given.message_id ?? given.email_id!;
-  if (given.actor) filter.actors = given.actor;
-  if (given.agent) filter.agents = given.agent;
-  if (given.oversight_mode) filter.modes = given.oversight_mode;
-  if (given.from) filter.from = given.from;
-  if (given.to) filter.to = given.to;
-  if (mailboxes !== undefined) {
-    const found = await Promise.all(mailboxes.map((one) => findMailbox(runtime.database.pool, one)));
-    // a name that nobody bears matches nothing; it must not widen the question
-    filter.mailboxIds = found.map((mailbox) => mailbox?.id ?? '-');
-  }
-  return filter;
+}
+
+function tagOf(text: string): { key: string; value: string | null } {
+  const equals = text.indexOf('=');
+  return equals === -1
+    ? { key: text, value: null }
+    : { key: text.slice(0, equals), value: text.slice(equals + 1) };
+}
+
+/** A name that nobody bears matches nothing; it must not widen the question. */
+function mailboxIds(named: string[], { database }: Call['runtime']): Promise<string[]> {
+  return Promise.all(named.map(async (one) => (await findMailbox(database.pool, one))?.id ?? '-'));
 }
 
 export const listAuditLog = operation({
-  name: 'list_audit_log',
+  name: 'get_audit_log',
   summary: 'Events of the audit log, newest first',
   area: 'audit',
   access: 'admin',
@@ -96,6 +66,25 @@ export const listAuditLog = operation({
   path: '/v1/audit-log',
   input: Filters.extend({ limit: limit(50, 100), cursor: z.string().optional() }),
   output: z.object({ entries: z.array(AuditEntry), cursor: z.string().nullable() }),
+  tool: {
+    description:
+      'Reads the audit log, newest first: who did what, and when, to which message, mailbox or key. Filters combine.',
+    takes: [
+      'limit',
+      'cursor',
+      'agent',
+      'oversight_mode',
+      'tag',
+      'action',
+      'mailbox',
+      'message_id',
+      'from',
+      'to',
+      'since',
+      'until',
+    ],
+    hints: ['readOnly', 'idempotent'],
+  },
   async handle(input, call) {
     const beyond = input.cursor === undefined ? null : seqOf(input.cursor);
     if (beyond === undefined) throw new Problem(400, 'invalid_cursor', 'This cursor was not given out here.');
@@ -104,7 +93,28 @@ export const listAuditLog = operation({
       beyond,
       limit: input.limit,
     });
-    return { entries: events.map(entryOf), cursor: more ? auditId(events.at(-1)!) : null };
+    return {
+      entries: await entriesOf(call.runtime.database.pool, events),
+      cursor: more ? auditId(events.at(-1)!) : null,
+    };
+  },
+});
+
+export const readAuditLog = operation({
+  name: 'read_audit_entry',
+  summary: 'One event, with the proof that a checkpoint covers it',
+  area: 'audit',
+  access: 'admin',
+  method: 'GET',
+  path: '/v1/audit-log/:entry_id',
+  input: z.object({ entry_id: z.string().min(1).max(64) }),
+  output: AuditEntry,
+  async handle({ entry_id }, { runtime }) {
+    const seq = seqOf(entry_id);
+    const event = seq === undefined ? undefined : await readAuditEvent(runtime.database.pool, seq);
+    if (event === undefined || auditId(event) !== entry_id) throw notFound('There is no such event.');
+    const [entry] = await entriesOf(runtime.database.pool, [event]);
+    return entry!;
   },
 });
 
@@ -124,7 +134,7 @@ export const exportAuditLog = operation({
       resourceType: 'audit',
       resourceId: 'audit',
       actor: call.caller.actor,
-      metadata: { format: input.format },
+      metadata: { format: input.format, filter },
     });
     const csv = input.format === 'csv';
     return new Raw(csv ? csvOf(entries(filter, call)) : ndjsonOf(entries(filter, call)), {
@@ -134,8 +144,6 @@ export const exportAuditLog = operation({
   },
 });
 
-type Entry = z.input<typeof AuditEntry>;
-
 /** A page at a time, so that an export of years needs the memory of one page. */
 async function* entries(filter: AuditFilter, { runtime }: Call): AsyncGenerator<Entry> {
   for (let beyond: number | null = null; ; ) {
@@ -144,7 +152,7 @@ async function* entries(filter: AuditFilter, { runtime }: Call): AsyncGenerator<
       beyond,
       limit: 1000,
     });
-    yield* page.events.map(entryOf);
+    yield* await entriesOf(runtime.database.pool, page.events);
     if (!page.more) return;
     beyond = page.events.at(-1)!.seq;
   }
@@ -165,4 +173,4 @@ async function* csvOf(all: AsyncIterable<Entry>): AsyncGenerator<string> {
   for await (const entry of all) yield csvLine(entry);
 }
 
-export const auditOperations = [listAuditLog, exportAuditLog];
+export const auditOperations = [listAuditLog, exportAuditLog, readAuditLog];

@@ -1,6 +1,6 @@
 /**
- * The audit log as it is read. Steps of messages write their rows in the statements that take them; what has
- * no such statement is written by `record`.
+ * Events of the audit log. Steps of messages write theirs in the statements that take them; what has no such
+ * statement is written by `record`.
  */
 import type { Actor } from '../mail/actor.ts';
 import type { Db } from './database.ts';
@@ -18,22 +18,6 @@ export interface AuditEvent {
   fromState: string | null;
   toState: string | null;
   metadata: Record<string, unknown>;
-}
-
-export interface AuditFilter {
-  /** Exact names, and prefixes that end in `*`. */
-  actions?: string[];
-  messageIds?: string[];
-  mailboxIds?: string[];
-  /** Ids or names. */
-  actors?: string[];
-  agents?: string[];
-  modes?: string[];
-  /** Addresses, or `*@domain`. */
-  from?: string[];
-  to?: string[];
-  since?: Date | null;
-  until?: Date | null;
 }
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
@@ -56,66 +40,19 @@ function base32(value: bigint, length: number): string {
   return text;
 }
 
-const COLUMNS = `seq, at, action, resource_type as "resourceType", resource_id as "resourceId",
-  mailbox_id as "mailboxId", actor_type as "actorType", actor_id as "actorId", actor_name as "actorName",
-  from_state as "fromState", to_state as "toState", metadata`;
+/** Columns of AuditEvent over `audit_events e`. */
+export const COLUMNS = `e.seq, e.at, e.action, e.resource_type as "resourceType", e.resource_id as "resourceId",
+  e.mailbox_id as "mailboxId", e.actor_type as "actorType", e.actor_id as "actorId", e.actor_name as "actorName",
+  e.from_state as "fromState", e.to_state as "toState", e.metadata`;
 
-/** A page of the log: newest first, or oldest first from `after` on. */
-export async function listAudit(
-  db: Db,
-  filter: AuditFilter,
-  page: { order: 'newest' | 'oldest'; beyond: number | null; limit: number },
-): Promise<{ events: AuditEvent[]; more: boolean }> {
-  const wheres: string[] = [];
-  const values: unknown[] = [];
-  const bind = (value: unknown) => `$${values.push(value)}`;
-  if (page.beyond !== null) wheres.push(`seq ${page.order === 'newest' ? '<' : '>'} ${bind(page.beyond)}`);
-  for (const condition of conditions(filter, bind)) wheres.push(condition);
+/** The event at a place of the log. */
+export async function readAuditEvent(db: Db, seq: number): Promise<AuditEvent | undefined> {
   const { rows } = await db.query<AuditEvent>({
-    text: `select ${COLUMNS} from audit_events ${wheres.length > 0 ? `where ${wheres.join(' and ')}` : ''}
-            order by seq ${page.order === 'newest' ? 'desc' : 'asc'} limit ${bind(page.limit + 1)}`,
-    values,
+    name: 'read-audit-event',
+    text: `select ${COLUMNS} from audit_events e where e.seq = $1`,
+    values: [seq],
   });
-  return { events: rows.slice(0, page.limit), more: rows.length > page.limit };
-}
-
-function conditions(filter: AuditFilter, bind: (value: unknown) => string): string[] {
-  const found: string[] = [];
-  const { actions = [], messageIds = [], mailboxIds = [], actors = [], agents = [], modes = [] } = filter;
-  if (actions.length > 0) found.push(`action like any(${bind(actions.map(asPattern))}::text[])`);
-  if (messageIds.length > 0)
-    found.push(`resource_type = 'message' and resource_id = any(${bind(messageIds)}::text[])`);
-  if (mailboxIds.length > 0) found.push(`mailbox_id = any(${bind(mailboxIds)}::text[])`);
-  if (actors.length > 0) {
-    const names = bind(actors);
-    found.push(`(actor_name = any(${names}::text[]) or actor_id = any(${names}::text[]))`);
-  }
-  if (agents.length > 0) found.push(`metadata ->> 'agent' = any(${bind(agents)}::text[])`);
-  if (modes.length > 0) found.push(`metadata ->> 'effective_mode' = any(${bind(modes)}::text[])`);
-  if (filter.from !== undefined && filter.from.length > 0)
-    found.push(`lower(metadata ->> 'from') like any(${bind(filter.from.map(asAddressPattern))}::text[])`);
-  if (filter.to !== undefined && filter.to.length > 0)
-    found.push(
-      `jsonb_typeof(metadata -> 'to') = 'array' and exists (select 1 from jsonb_array_elements_text(metadata -> 'to') path
-        where lower(path) like any(${bind(filter.to.map(asAddressPattern))}::text[]))`,
-    );
-  if (filter.since) found.push(`at >= ${bind(filter.since)}`);
-  if (filter.until) found.push(`at < ${bind(filter.until)}`);
-  return found;
-}
-
-/** A LIKE pattern that means exactly the text, or everything that begins with it where it ends in `*`. */
-function asPattern(text: string): string {
-  return text.endsWith('*') ? `${literally(text.slice(0, -1))}%` : literally(text);
-}
-
-function asAddressPattern(text: string): string {
-  const lower = text.toLowerCase();
-  return lower.startsWith('*@') ? `%${literally(lower.slice(1))}` : literally(lower);
-}
-
-function literally(text: string): string {
-  return text.replace(/[\\%_]/g, '\\$&');
+  return rows[0];
 }
 
 export interface AuditRecord {
