@@ -185,8 +185,9 @@ export interface WaitingCode {
 export async function listWaiting(db: Db): Promise<WaitingCode[]> {
   const { rows } = await db.query<WaitingCode>({
     text: `select c.id, c.operation, c.words, k.name as "requestedBy", c.created_at as "createdAt", c.expires_at as "expiresAt"
-             from operator_codes c join api_keys k on k.id = c.requested_by
-            where c.purpose = 'operation' and c.confirmed_at is null and ${OPEN} order by c.id desc limit 100`,
+             from (select * from operator_codes where purpose = 'operation' and confirmed_at is null and ${OPEN}) c
+             join api_keys k on k.id = c.requested_by
+            order by c.id desc limit 100`,
   });
   return rows;
 }
