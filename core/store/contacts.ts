@@ -25,10 +25,10 @@ const COLUMNS = `id, name, email, tags, created_at as "createdAt"`;
 export async function addContact(db: Db, contact: NewContact, actor: Actor): Promise<Contact> {
   const { rows } = await db.query<Contact>({
     text: `with added as (
-        insert into contacts as c (id, name, email, email_key, tags)
-        values ($1, coalesce($2, $3), $3, $4, coalesce($5::text[], '{}'))
+        insert into contacts as c (id, name, name_key, email, email_key, tags)
+        values ($1, coalesce($2, $3), coalesce($9, $4), $3, $4, coalesce($5::text[], '{}'))
         on conflict (email_key) do update
-          set name = coalesce($2, c.name), email = excluded.email, tags = coalesce($5::text[], c.tags)
+          set name = coalesce($2, c.name), name_key = coalesce($9, c.name_key), email = excluded.email, tags = coalesce($5::text[], c.tags)
         returning *),
       audited as (
         insert into audit_events (action, resource_type, resource_id, actor_type, actor_id, actor_name, metadata)
@@ -43,6 +43,7 @@ export async function addContact(db: Db, contact: NewContact, actor: Actor): Pro
       actor.type,
       actor.id,
       actor.name,
+      contact.name?.toLowerCase() ?? null,
     ],
   });
   return rows[0]!;
@@ -58,7 +59,7 @@ export async function listContacts(
             where ($1::text is null or id < $1)
               and ($2::text is null or strpos(lower(name), lower($2)) > 0 or strpos(email_key, lower($2)) > 0)
             order by id desc limit $3`,
-    values: [after, text, limit + 1],
+    values: [after, text?.toLowerCase() ?? null, limit + 1],
   });
   return { contacts: rows.slice(0, limit), more: rows.length > limit };
 }

@@ -145,6 +145,8 @@ create index operator_sessions_key on operator_sessions (key_id) where ended_at 
 create table contacts (
   id ulid primary key,
   name text not null,
+  -- In lower case, made outside: what the database takes for lower case depends on its locale.
+  name_key text not null,
   email text not null,
   email_key text not null unique,
   tags text[] not null default '{}',
