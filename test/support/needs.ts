@@ -3,6 +3,7 @@
  * where it is missing, and the run says so in one line at its end. POSTERN_TEST_REQUIRE_ALL=1 lets
  * them run into the missing program instead, so that a machine meant to test everything does.
  */
+import { spawnSync } from 'node:child_process';
 import { accessSync, appendFileSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -12,7 +13,20 @@ const NOTES = 'POSTERN_TEST_SKIPS';
 
 /** Whether to skip: `test.skipIf(needs('redis-server'))(…)`, asked once a test. */
 export function needs(program: string): boolean {
-  if (onPath(program) || process.env.POSTERN_TEST_REQUIRE_ALL === '1') return false;
+  return isMissing(program, onPath(program) !== undefined);
+}
+
+/** The same for a module of the system's Python, by the name of its Debian package: `python3-httpx`. */
+export function needsPython(library: `python3-${string}`): boolean {
+  const module = library.slice('python3-'.length);
+  return isMissing(library, spawnSync(PYTHON, ['-c', `import ${module}`]).status === 0);
+}
+
+/** Where Debian's Python is, whose modules are Debian's packages. */
+export const PYTHON = '/usr/bin/python3';
+
+function isMissing(program: string, found: boolean): boolean {
+  if (found || process.env.POSTERN_TEST_REQUIRE_ALL === '1') return false;
   const notes = process.env[NOTES];
   if (notes !== undefined) appendFileSync(notes, `${program}\n`);
   return true;
