@@ -21,6 +21,8 @@ import { proofStatusOperations } from './operations/proof-status.ts';
 import { protectedResourceOperations } from './operations/protected-resource.ts';
 import { queueOperations } from './operations/queue.ts';
 import { queuedEmailOperations } from './operations/queued-emails.ts';
+import { replyOperations } from './operations/reply.ts';
+import { scheduleOperations } from './operations/schedule.ts';
 import { sendOperations } from './operations/send.ts';
 import { setupOperations } from './operations/setup.ts';
 import { spamOperations } from './operations/spam.ts';
@@ -34,6 +36,8 @@ import { webhookOperations } from './operations/webhooks.ts';
 
 export const OPERATIONS: readonly Operation[] = [
   ...sendOperations,
+  ...replyOperations,
+  ...scheduleOperations,
   ...cancelOperations,
   ...emailOperations,
   ...threadOperations,

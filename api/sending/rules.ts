@@ -1,10 +1,6 @@
-/** To whom a program may write, and in whose name. */
-import { type Draft, forwardPathsOf, type Sender } from '../../core/compose/draft.ts';
+/** To whom a program may write. */
+import { type Draft, forwardPathsOf } from '../../core/compose/draft.ts';
 import { domainOf } from '../../core/mail/address.ts';
-import { unsubscribeToken } from '../../core/mail/unsubscribe-token.ts';
-import { readAccount } from '../../core/store/account.ts';
-import type { MailboxFacts } from '../../core/store/accounts.ts';
-import type { SenderFacts } from '../../core/store/senders.ts';
 import type { Call } from '../operation.ts';
 import { Problem } from '../problem.ts';
 
@@ -34,37 +30,4 @@ export async function refuseRecipients(
 
 function isBlocked(domain: string, blocked: readonly string[]): boolean {
   return blocked.some((one) => domain === one.toLowerCase() || domain.endsWith(`.${one.toLowerCase()}`));
-}
-
-/** A mailbox as what is composed in its name shows it. */
-export async function senderOf(
-  mailbox: MailboxFacts,
-  facts: SenderFacts,
-  agent: string | null,
-  { runtime, caller, baseUrl }: Call,
-): Promise<Sender> {
-  const link = await runtime.issuer.verifyLinks({
-    kind: 'mail',
-    source: 'rest',
-    composerId: caller.key.principalId,
-    agent,
-    mailboxCreatedAt: mailbox.createdAt,
-    authorDomain: domainOf(mailbox.address),
-  });
-  const wantsLink = runtime.config.identity.list_unsubscribe;
-  const secret = wantsLink ? (await readAccount(runtime.database.pool)).secret : null;
-  return {
-    address: mailbox.address,
-    name: mailbox.displayName,
-    signatureBlock: facts.signatureBlock,
-    operatorName: facts.operatorName,
-    physicalAddress: facts.physicalAddress,
-    did: facts.did,
-    verifyLink: link,
-    unsubscribeLink:
-      secret !== null
-        ? (address) =>
-            `${baseUrl}/v1/unsubscribe/${unsubscribeToken(secret, { mailboxId: mailbox.id, address })}`
-        : null,
-  };
 }

@@ -10,6 +10,7 @@ import type { Draft } from '../../core/compose/draft.ts';
 import { storedForm } from '../../core/compose/stored.ts';
 import { domainOf } from '../../core/mail/address.ts';
 import { newId } from '../../core/mail/id.ts';
+import { senderOf } from '../../core/runtime/sender.ts';
 import type { Sent } from '../../core/store/accept-composed.ts';
 import { findRequest } from '../../core/store/idempotency.ts';
 import type { NewMessage } from '../../core/store/new-message.ts';
@@ -20,7 +21,7 @@ import { Problem } from '../problem.ts';
 import { contentFingerprint, requestFingerprint } from './fingerprints.ts';
 import { allowlistMayCount, effective, type Order } from './order.ts';
 import { alreadySent, fresh, type SentReply } from './replies.ts';
-import { refuseRecipients, senderOf } from './rules.ts';
+import { refuseRecipients } from './rules.ts';
 
 /** Sends, or answers for what was sent before. Throws the Problem that stands in the way. */
 export async function submit(order: Order, call: Call): Promise<SentReply> {
@@ -110,7 +111,8 @@ function idOf({ messageId }: Draft): string {
 async function composedBy(order: Order, draft: Draft, facts: SenderFacts, call: Call) {
   const limit = call.runtime.config.limits.message_bytes;
   try {
-    const sender = await senderOf(order.mailbox, facts, agentOf(order, call), call);
+    const composer = { composerId: call.caller.key.principalId, agent: agentOf(order, call) };
+    const sender = await senderOf(call.runtime, order.mailbox, facts, composer);
     return await compose(draft, partsOf(order.attachments), sender, limit);
   } catch (err) {
     if (!(err instanceof TooLarge)) throw err;

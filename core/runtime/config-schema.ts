@@ -171,7 +171,7 @@ const api = z
     duplicate_window: count(
       60,
       'Seconds for which a program cannot send the same content twice without naming its requests; 0 lets it.',
-      { min: 0, max: 86_400 },
+      { min: 0, max: 3600 },
     ),
   })
   .prefault({});

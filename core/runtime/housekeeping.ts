@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Database, Db } from '../store/database.ts';
 import { forgetKeys } from '../store/idempotency.ts';
 import { forgetCalls } from '../store/idempotent-requests.ts';
+import { forgetSends } from '../store/recent-sends.ts';
 import { type Rounds, startRounds } from './rounds.ts';
 
 const HOUR_MS = 3_600_000;
@@ -14,6 +15,7 @@ const BATCHES = 200;
 const CHORES: readonly (readonly [what: string, forget: (db: Db, limit: number) => Promise<number>])[] = [
   ['idempotency_keys', forgetKeys],
   ['idempotent_requests', forgetCalls],
+  ['recent_sends', forgetSends],
 ];
 
 /** Starts it; every process may have one, for what one has locked the others leave alone. */

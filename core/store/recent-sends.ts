@@ -1,8 +1,8 @@
 /** What was sent a moment ago, so that the same content is not sent twice because somebody asked twice. */
 import type { Db } from './database.ts';
 
-/** Longer than any window that can be set. */
-const KEPT = `interval '1 day'`;
+/** As long as the longest window that can be set (`api.duplicate_window`). */
+const KEPT = `interval '1 hour'`;
 
 /** Deletes up to `limit` rows that nothing can run into any more; returns how many. */
 export async function forgetSends(db: Db, limit: number): Promise<number> {

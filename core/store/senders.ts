@@ -67,6 +67,10 @@ export async function readOriginal(db: Db, mailboxId: string, id: string): Promi
 export interface Standing {
   mailboxId: string;
   threadId: string;
+  /** Hex. */
+  digest: string;
+  composerId: string | null;
+  agent: string | null;
   statusReason: string | null;
   state: string;
   direction: 'inbound' | 'outbound';
@@ -85,7 +89,7 @@ export async function readStanding(db: Db, id: string): Promise<Standing | undef
   const { rows } = await db.query<Standing>({
     name: 'read-standing',
     text: `select m.mailbox_id as "mailboxId", coalesce(m.thread_id, m.id) as "threadId", m.state,
-        m.status_reason as "statusReason", m.direction, m.requested_mode as "requestedMode",
+        encode(m.digest, 'hex') as digest, m.composer_id as "composerId", m.agent, m.status_reason as "statusReason", m.direction, m.requested_mode as "requestedMode",
         m.effective_mode as "effectiveMode", b.oversight_mode as "mailboxMode",
         coalesce(m.gate_timing, b.gate_timing) as "gateTiming", m.forward_paths as "forwardPaths",
         m.send_at as "sendAt", approved(m.id, m.digest, m.composer_id) as approved,

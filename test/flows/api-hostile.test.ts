@@ -52,7 +52,14 @@ test('a key bound to a mailbox reaches nothing beyond it by any operation, even 
     const reply = await api.call(one.method, path, {
       key,
       ...(one.method !== 'GET' && {
-        body: one.name === 'send_email' ? mail : one.strict ? strict(one, body) : body,
+        body:
+          one.name === 'send_email'
+            ? mail
+            : one.name === 'reply_email'
+              ? { markdown: 'm' }
+              : one.strict
+                ? strict(one, body)
+                : body,
       }),
     });
     const lists = one.confined === true && !one.path.includes(':') && one.method === 'GET';

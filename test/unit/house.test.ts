@@ -10,7 +10,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   'core/compose': ['core/compose', 'core/mail'],
   'core/store': ['core/store', 'core/mail'],
   'core/queue': ['core/queue', 'core/mail'],
-  'core/runtime': ['core/runtime', 'core/queue', 'core/store', 'core/mail'],
+  'core/runtime': ['core/runtime', 'core/queue', 'core/store', 'core/compose', 'core/mail'],
   gateway: ['gateway', 'core'],
   policy: ['policy', 'core'],
   delivery: ['delivery', 'core'],
