@@ -226,10 +226,15 @@ create table signing_keys (
 );
 create unique index signing_keys_current on signing_keys ((true)) where retired_at is null;
 
+-- Closed over all events after the last one's, up to last_seq. The ids are those that the events have in the log;
+-- leaves are the hashes of the events one after the other, so that a row that was meddled with can be named.
 create table audit_checkpoints (
   id ulid primary key,
   first_seq bigint not null,
   last_seq bigint not null unique,
+  first_id text not null,
+  last_id text not null,
+  leaves bytea not null,
   count bigint not null,
   merkle_root bytea not null,
   previous bytea,
@@ -238,6 +243,9 @@ create table audit_checkpoints (
   kid text not null,
   created_at timestamptz not null default now()
 );
+alter table audit_checkpoints alter column leaves set storage external;
+create trigger audit_checkpoints_append_only before update or delete or truncate on audit_checkpoints
+  for each statement execute function refuse_change();
 
 -- How often somebody asked for something lately, in the shape rate-limiter-flexible reads and writes. A crash may
 -- empty it: whoever was counted then begins anew.
