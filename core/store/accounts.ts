@@ -144,7 +144,7 @@ export async function openDomains(db: Db): Promise<string[]> {
     `select domain from (
        select substring(address_key from '[^@]*$') as domain, 1 as kind, id from mailboxes where ${LIVING}
        union all select domain, 2, id from domains where status = 'active') as known
-      group by domain order by min(kind), min(id)`,
+      group by domain order by min(kind || id)`,
   );
   return rows.map(({ domain }) => domain);
 }
