@@ -23,7 +23,7 @@ export const modeName = z
     error: `must be one of ${MODES.join(', ')}`,
     ...coded('unknown_mode'),
   })
-  .describe(`One of ${MODES.join(', ')}`);
+  .meta({ description: `One of ${MODES.join(', ')}`, enum: [...MODES] });
 
 /** A number from a query string, clamped to its range rather than refused. */
 export function limit(usual: number, most: number) {

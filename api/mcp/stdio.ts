@@ -50,8 +50,10 @@ export async function serveStdio(options: StdioOptions): Promise<void> {
   const lines = createInterface({ input: options.input, crlfDelay: Number.POSITIVE_INFINITY });
   for await (const line of lines) {
     if (line.trim() === '') continue;
-    const message = read(parsed(line));
-    if (message.kind === 'invalid')
+    const value = parsed(line);
+    const message = read(value);
+    if (value === undefined) say(faultAnswer(null, new Fault(CODES.parse, 'Not JSON.')).message);
+    else if (message.kind === 'invalid')
       say(faultAnswer(message.id, new Fault(CODES.invalidRequest, 'Not a JSON-RPC request.')).message);
     if (message.kind === 'notification' && message.method === 'notifications/cancelled')
       underWay.get(message.params.requestId as Id)?.abort();
