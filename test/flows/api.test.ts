@@ -146,7 +146,7 @@ test('a mailbox is tightened by an admin key and loosened by none', async () => 
   const { json } = await api.call('GET', path, { key: api.keys.admin });
   expect(json).toMatchObject({ oversight_mode: 'gated_all', display_name: 'Ladder' });
 
-  const looser = await api.call('POST', '/v1/mailboxes', {
+  const looser = await api.confirm('POST', '/v1/mailboxes', {
     key: api.keys.admin,
     body: { address: 'fresh@ours.example', oversight_mode: 'autonomous' },
   });
