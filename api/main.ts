@@ -10,6 +10,7 @@ import { mountReference } from './reference.ts';
 import { OPERATIONS } from './registry.ts';
 import { mountOperations } from './rest.ts';
 import { buildServer } from './server.ts';
+import { waitingOf } from './waiting.ts';
 
 export interface Api extends Room {
   /** Where it can be reached on this machine, without a slash at the end. */
@@ -41,6 +42,7 @@ export async function startApi(runtime: Runtime): Promise<Api> {
     url: `http://${urlHost(http.host)}:${port}`,
     port,
     async close() {
+      waitingOf(runtime).close();
       await app.close();
       await door.close();
       await callsOf(runtime.database.pool)

@@ -6,6 +6,7 @@ import { attachmentOperations } from './operations/attachments.ts';
 import { auditOperations } from './operations/audit.ts';
 import { cancelOperations } from './operations/cancel.ts';
 import { captureOperations } from './operations/captures.ts';
+import { checkpointOperations } from './operations/checkpoints.ts';
 import { contactOperations } from './operations/contacts.ts';
 import { domainOperations } from './operations/domains.ts';
 import { emailOperations } from './operations/emails.ts';
@@ -32,6 +33,7 @@ import { threadOperations } from './operations/threads.ts';
 import { unsubscribeOperations } from './operations/unsubscribe.ts';
 import { upgradeOperations } from './operations/upgrade.ts';
 import { usageOperations } from './operations/usage.ts';
+import { waitOperations } from './operations/wait.ts';
 import { webhookOperations } from './operations/webhooks.ts';
 
 export const OPERATIONS: readonly Operation[] = [
@@ -44,8 +46,10 @@ export const OPERATIONS: readonly Operation[] = [
   ...tagOperations,
   ...attachmentOperations,
   ...spamOperations,
+  ...waitOperations,
   ...oversightOperations,
   ...auditOperations,
+  ...checkpointOperations,
   ...captureOperations,
   ...queueOperations,
   ...queuedEmailOperations,

@@ -173,8 +173,18 @@ function messageOf(delivery: Delivery, destination: Destination, own: FromBytes)
     effectiveMode: null,
     sendAt: control.sendAt,
     gateTiming: null,
+    answers: source === 'mx' ? answersOf(facts) : null,
     actor: delivery.actor,
   };
+}
+
+const OURS = /^<([0-7][0-9a-hjkmnp-tv-z]{25})@/i;
+const ANSWERED = 10;
+
+/** Ids of ours that the header says it answers: a Message-ID that we gave is the id of its message, in lower case. */
+function answersOf({ inReplyTo, references }: Inspected['facts']): string[] {
+  const named = [...inReplyTo, ...references.toReversed()].flatMap((one) => OURS.exec(one)?.[1] ?? []);
+  return [...new Set(named.map((id) => id.toUpperCase()))].slice(0, ANSWERED);
 }
 
 function protocolOf({ esmtp, secure, user }: Visit, { smtputf8 }: Transaction): WithProtocol {

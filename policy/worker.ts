@@ -10,6 +10,7 @@
  * given the same ids: the second finds nothing left to do.
  */
 import type { Runtime } from '../core/runtime/runtime.ts';
+import type { Arrived } from '../core/store/arrivals.ts';
 import { type Batcher, isTheDatasFault } from '../core/store/batcher.ts';
 import { type Case, type Ruling, readCases } from '../core/store/judging.ts';
 import type { Lane } from '../core/store/lane.ts';
@@ -17,7 +18,10 @@ import { expire } from '../core/store/reviewing.ts';
 import { decide, type Verdict } from './decide.ts';
 import { rulingOf } from './ruling.ts';
 
-export type Ground = Pick<Runtime, 'database' | 'bells' | 'log' | 'metrics'>;
+export interface Ground extends Pick<Runtime, 'database' | 'bells' | 'log' | 'metrics'> {
+  /** Is told of inbound mail that can be read from now on; it must not wait for anything. */
+  arrived?(mail: Arrived): void;
+}
 
 export interface Judge {
   /** Takes ids to look at; never throws, and drops what does not fit (the sweeper rings again). */
@@ -117,6 +121,7 @@ async function rule(
   // False: someone else moved it first, and their step counts.
   if (!(await rulings.add(ruling))) return [];
   ground.metrics.verdict(verdict.step);
+  if (ruling.to === 'available') ground.arrived?.({ mailboxId: facts.mailboxId, id: facts.id });
   if (verdict.step === 'hold')
     ground.log.info(
       { message: facts.id, mode: verdict.mode, reasons: verdict.reasons.length },

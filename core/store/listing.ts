@@ -188,6 +188,30 @@ export async function readNewMail(db: Db, ids: readonly string[]): Promise<Messa
   return rows;
 }
 
+/** New mail of a mailbox that stands behind a place, oldest first. */
+export async function listNewMail(db: Db, mailboxId: string, since: string): Promise<MessageFacts[]> {
+  const { rows } = await db.query<MessageFacts>({
+    text: pageQuery({
+      wheres: [`m.mailbox_id = $1`, `${PLACE} > $2`, anyStatus(['unread'])],
+      order: 'asc',
+      limit: '$3',
+      offset: '0',
+    }),
+    values: [mailboxId, since, 100],
+  });
+  return rows;
+}
+
+/** The last place that is taken in a mailbox; the first there can be when it is empty. */
+export async function newestPlace(db: Db, mailboxId: string): Promise<string> {
+  const { rows } = await db.query<{ place: string }>({
+    name: 'newest-place',
+    text: `select ${PLACE} as place from messages m where m.mailbox_id = $1 order by ${PLACE} desc limit 1`,
+    values: [mailboxId],
+  });
+  return rows[0]?.place ?? firstIdAt(0);
+}
+
 interface PageQuery {
   wheres: string[];
   order: 'asc' | 'desc';

@@ -41,6 +41,8 @@ export interface NewMessage {
   gateTiming: 'gate_first' | 'schedule_first' | null;
   /** The message that began the thread; left out for one that begins its own. */
   threadId?: string | null;
+  /** Messages of ours that its header says it answers: it joins the thread of the first that the mailbox has. */
+  answers?: string[] | null;
   actor: Actor;
 }
 
@@ -75,6 +77,7 @@ export function toRow(message: NewMessage): object {
     send_at: message.sendAt,
     gate_timing: message.gateTiming,
     thread_id: message.threadId,
+    answers: message.answers?.length ? message.answers : undefined,
     actor_type: message.actor.type,
     actor_id: message.actor.id,
     actor_name: message.actor.name,
@@ -82,12 +85,18 @@ export function toRow(message: NewMessage): object {
   };
 }
 
+/** Looked up in the same statement, and only for mail that names one of our ids. */
+const threadOf = (input: string) => `case when answers is null then thread_id else (
+        select coalesce(a.thread_id, a.id) from unnest(answers) with ordinality as named(id, n)
+          join messages a on a.id = named.id and a.mailbox_id = ${input}.mailbox_id and a.direction = 'outbound'
+         order by named.n limit 1) end`;
+
 /** The columns of `toRow`, for `json_to_recordset(…) as t(…)`. */
 export const ROW_COLUMNS = `id text, kind text, direction text, source text, state text, mailbox_id text,
   composer_id text, about_id text, reverse_path text, forward_paths text[], smtputf8 boolean, body_8bit boolean,
   content_id text, size int, digest text, internet_message_id text, subject text, facts jsonb, tags jsonb,
   agent text, requested_mode text, effective_mode text, send_at timestamptz, gate_timing text, thread_id text,
-  actor_type text, actor_id text, actor_name text, audit jsonb`;
+  answers text[], actor_type text, actor_id text, actor_name text, audit jsonb`;
 
 /**
  * CTEs that insert the rows of the CTE `input` (shaped as ROW_COLUMNS) with their recipients and their audit
@@ -103,7 +112,7 @@ export function insertMessages(input: string, prefix = 'new'): string {
     select id, kind, direction, source, state, mailbox_id, composer_id, about_id, reverse_path,
       forward_paths, smtputf8, body_8bit, content_id, size, decode(digest, 'hex'), internet_message_id, subject,
       facts, tags, agent, requested_mode, effective_mode, case when source = 'postern' then 'postern' end,
-      send_at, gate_timing, thread_id, case when state = 'queued' then now() end,
+      send_at, gate_timing, ${threadOf(input)}, case when state = 'queued' then now() end,
       case when state <> 'available' then now() + ${UNATTENDED} end
       from ${input}
     returning id),

@@ -1,5 +1,6 @@
 import type { Actor } from '../mail/actor.ts';
 import type { State } from '../mail/lifecycle.ts';
+import { announce } from './arrivals.ts';
 import type { Database, Db } from './database.ts';
 import { lockMessages } from './locking.ts';
 import { UNATTENDED } from './new-message.ts';
@@ -46,6 +47,7 @@ const DECIDE = `with moved as (
            dsn_owed = case when $3 = 'reject' and ${OWES_DSN} then 'rejected' end,
            status_reason = $8::text, changed_at = now(), next_attempt_at = null,
            queued_at = case when $3 = 'approve' then now() end,
+           place = case when $3 = 'approve' and m.direction = 'inbound' then $1 else m.place end,
            wake_at = case
              when $3 = 'approve' and m.direction = 'inbound' then null
              when $3 = 'approve' and m.send_at > now() then m.send_at
@@ -72,7 +74,7 @@ const DECIDE = `with moved as (
              'at', to_char(recorded.decided_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
              'decision', $3::text, 'reason', $7::text, 'content_hash', $4::text))
       from moved, recorded)
-  select state, recorded.decided_at as at,
+  select state, recorded.decided_at as at, mailbox_id as "mailboxId",
          (select metadata ->> 'policy_hash' from audit_events
            where resource_id = 'policy' and action = 'policy.changed' order by seq desc limit 1) as "policyHash"
     from moved, recorded`;
@@ -106,11 +108,14 @@ export async function decide(
     const { rows } = await db.query<Moved>({ name: 'decide', text: DECIDE, values });
     const [moved] = rows;
     if (moved !== undefined && decision.decision === 'approve') await keepReceipt(db, decision, moved);
+    if (moved?.state === 'available')
+      await announce(db, [{ mailboxId: moved.mailboxId, id: decision.messageId }]);
     return moved;
   });
 }
 
 interface Moved {
+  mailboxId: string;
   state: State;
   at: Date;
   policyHash: string | null;
