@@ -1,8 +1,16 @@
 /** Who calls: the key in the request, what it may do, and what it may see. */
 import { hash, hkdfSync } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import type { Db } from '../core/store/database.ts';
-import { findKey, type KeyFacts, looksLikeKey, type Scope, touchKey } from '../core/store/keys.ts';
+import type { Pool } from 'pg';
+import {
+  findKey,
+  type KeyFacts,
+  looksLikeKey,
+  noteAuthFailure,
+  type Scope,
+  touchKey,
+} from '../core/store/keys.ts';
+import { ratesOf } from '../core/store/rates.ts';
 import { failureLimiter, tooMany } from './limiter.ts';
 import type { Access, Caller } from './operation.ts';
 import { Problem } from './problem.ts';
@@ -37,15 +45,34 @@ export const NOBODY: Caller = {
 
 const TOUCH_EVERY_MS = 60_000;
 
-export function authenticator(db: Db, options: { baseUrl: string }): Authenticator {
+/** With `requestsPerMinute` a key is limited, over all processes together. */
+export function authenticator(
+  db: Pool,
+  options: { baseUrl: string; requestsPerMinute?: number | undefined },
+): Authenticator {
   const limiter = failureLimiter({ tries: 20, windowSeconds: 60 });
   const touched = new Map<string, number>();
+  const failed = new Map<string, number>();
   // Keys that were good before are let in from an address that guesses: behind a proxy all share one.
   const proven = new Set<string>();
 
   function refuse(code: 'missing_credentials' | 'invalid_key' | 'revoked_key', text: string): Problem {
     const realm = `Bearer realm="postern", resource_metadata="${options.baseUrl}/.well-known/oauth-protected-resource"`;
     return new Problem(401, code, text, {}, { 'www-authenticate': realm });
+  }
+
+  async function refuseFlood(key: KeyFacts): Promise<void> {
+    if (options.requestsPerMinute === undefined) return;
+    const wait = await ratesOf(db).take('requests', key.id, options.requestsPerMinute, 60);
+    if (wait !== undefined) throw tooMany('This key makes too many requests; try again later.', wait);
+  }
+
+  /** Someone uses a key that has ended: worth knowing, though not each time a program tries again. */
+  function note(key: KeyFacts): void {
+    const now = Date.now();
+    if ((failed.get(key.id) ?? 0) > now - TOUCH_EVERY_MS) return;
+    failed.set(key.id, now);
+    void noteAuthFailure(db, key).catch(() => failed.delete(key.id));
   }
 
   function touch(key: KeyFacts): void {
@@ -69,10 +96,12 @@ export function authenticator(db: Db, options: { baseUrl: string }): Authenticat
       proven.delete(shown);
       limiter.failed(address);
       if (key === undefined) throw refuse('invalid_key', 'This API key is not known.');
+      note(key);
       const why = key.revokedAt !== null ? 'been revoked' : 'expired';
       throw refuse('revoked_key', `This API key has ${why}.`);
     }
     proven.add(shown);
+    await refuseFlood(key);
     touch(key);
     return {
       key,

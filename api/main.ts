@@ -24,7 +24,10 @@ export async function startApi(runtime: Runtime): Promise<Api> {
   const app = await buildServer(runtime);
   const door = openDoor(runtime);
   const baseUrl = (http.public_url ?? `http://${http.host}:${http.port}`).replace(/\/+$/, '');
-  const keys = authenticator(runtime.database.pool, { baseUrl });
+  const keys = authenticator(runtime.database.pool, {
+    baseUrl,
+    requestsPerMinute: runtime.config.limits.requests_per_key_minute,
+  });
   mountHealth(app, runtime);
   mountQueueView(app, runtime, keys);
   mountMcp(app, { operations: OPERATIONS, authenticator: keys, call: { runtime, door, baseUrl } });

@@ -21,6 +21,8 @@ export async function buildServer({ config, log }: Runtime): Promise<FastifyInst
     logger: false,
     bodyLimit: 1 << 20,
     requestTimeout: 60_000,
+    // From anybody else X-Forwarded-For is a claim, by which one client could pass for many.
+    trustProxy: config.http.trusted_proxies.length > 0 ? [...config.http.trusted_proxies] : false,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 400 },
     exposeHeadRoutes: true,
     // An attacker's __proto__ is data like any other: refused while it is read.

@@ -34,6 +34,12 @@ export const limits = z
       description: 'Domains that programs cannot write to, each with the domains below it.',
       expects: 'a list of domains',
     }),
+    requests_per_key_minute: key(z.int().min(1).max(1_000_000).optional(), {
+      description:
+        'Requests a minute that one API key may make, counted over all processes (429 above that).',
+      expects: 'a whole number from 1 to 1000000',
+      fallback: 'no limit',
+    }),
     queued_messages: count(100_000, 'Live messages above which new mail is told to come back later (452).'),
     free_disk_bytes: count(
       200 * MEBIBYTE,

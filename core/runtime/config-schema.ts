@@ -163,6 +163,11 @@ const http = z
         fallback: '`http://host:port`',
       },
     ),
+    trusted_proxies: key(z.array(z.string().refine(isCidr)).default([]), {
+      description:
+        'Reverse proxies in front of this port: only what they say in X-Forwarded-For counts as the address of a client.',
+      expects: 'a list of networks like 192.0.2.0/24 or 2001:db8::/32 (a prefix of 0 bits is refused)',
+    }),
   })
   .prefault({});
 

@@ -174,6 +174,21 @@ export async function touchKey(db: Db, id: string): Promise<void> {
   });
 }
 
+/** Audits that a key was shown which is good no longer. */
+export async function noteAuthFailure(db: Db, key: KeyFacts): Promise<void> {
+  await db.query({
+    text: `insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
+           values ('auth.failed', 'key', $1, $2, 'key', $1, $3, jsonb_build_object('cause', $4::text, 'prefix', $5::text))`,
+    values: [
+      key.id,
+      key.mailboxId,
+      key.principalName,
+      key.revokedAt !== null ? 'revoked' : 'expired',
+      key.prefix,
+    ],
+  });
+}
+
 function hashOf(apiKey: string): Buffer {
   return hash('sha256', apiKey, 'buffer');
 }

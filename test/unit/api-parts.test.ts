@@ -72,7 +72,12 @@ test('an address that failed too often waits until the window ends, others do no
 
 test('only our own host names are answered', () => {
   const loopback = hostCheck({
-    http: { host: '127.0.0.1', port: 8080, public_url: 'https://Mail.example.com:8443/x' },
+    http: {
+      host: '127.0.0.1',
+      port: 8080,
+      trusted_proxies: [],
+      public_url: 'https://Mail.example.com:8443/x',
+    },
     hostname: 'mx.example.com',
   });
   for (const host of ['localhost:8080', '[::1]:8080', '127.0.0.1', 'mail.example.com', 'mx.example.com.:80'])
@@ -87,7 +92,7 @@ test('only our own host names are answered', () => {
     '127.0.0.1.evil.example',
   ])
     expect(`${host} ${loopback(host)}`).toBe(`${host} false`);
-  const open = hostCheck({ http: { host: '0.0.0.0', port: 8080 }, hostname: 'mx' });
+  const open = hostCheck({ http: { host: '0.0.0.0', port: 8080, trusted_proxies: [] }, hostname: 'mx' });
   expect(['192.0.2.1:8080', '[2001:db8::1]:8080', 'evil.example'].map(open)).toEqual([true, true, false]);
 });
 
