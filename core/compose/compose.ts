@@ -45,7 +45,7 @@ export async function compose(
     return { bytes: within(Buffer.from(head + text), limit), draft: { ...draft, attachments: [] } };
 
   const boundary = `=_m_${mark}`;
-  const opening = `${head}Content-Type: multipart/mixed; boundary="${boundary}"\r\n\r\n--${boundary}\r\n${text}`;
+  const opening = `${head}Content-Type: multipart/mixed;\r\n boundary="${boundary}"\r\n\r\n--${boundary}\r\n${text}`;
   const before = parts.map((part, n) =>
     Buffer.from(`${n === 0 ? opening : ''}\r\n--${boundary}\r\n${partHeader(part)}`),
   );
@@ -147,7 +147,7 @@ async function alternative(draft: Draft, sender: Sender, boundary: string): Prom
   const plain = textPart('plain', `${draft.markdown.replace(/\s*$/, '')}\n\n${footerText(footer)}`);
   const html = textPart('html', page(await render(draft.markdown), footerHtml(footer)));
   return (
-    `Content-Type: multipart/alternative; boundary="${boundary}"\r\n\r\n` +
+    `Content-Type: multipart/alternative;\r\n boundary="${boundary}"\r\n\r\n` +
     `--${boundary}\r\n${plain}\r\n--${boundary}\r\n${html}\r\n--${boundary}--\r\n`
   );
 }

@@ -2,8 +2,8 @@
 import { isAsciiText } from '../mail/text.ts';
 
 const LINE = 76;
-// A word of an encoded text holds 45 octets: 60 characters of base64, and 75 is the most (RFC 2047 §2).
-const WORD_OCTETS = 45;
+// A word of an encoded text then has 64 characters of the 75 it may have (RFC 2047 §2), beside any field name of ours.
+const WORD_OCTETS = 39;
 
 /** `Name: value`, with its CRLF. A line break in the value would begin another field: it is an error here. */
 export function field(name: string, value: string): string {
