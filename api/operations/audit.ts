@@ -10,6 +10,7 @@ import { CSV_HEADER, csvLine } from '../csv.ts';
 import { limit, moment, several } from '../kinds.ts';
 import { type Call, operation, Raw } from '../operation.ts';
 import { invalid, notFound, Problem } from '../problem.ts';
+import { Proof, proofOf } from './checkpoints.ts';
 
 const filters = {
   agent: several.optional().describe('Of the messages: the agent, as the caller gave it or of the key'),
@@ -108,13 +109,13 @@ export const readAuditLog = operation({
   method: 'GET',
   path: '/v1/audit-log/:entry_id',
   input: z.object({ entry_id: z.string().min(1).max(64) }),
-  output: AuditEntry,
+  output: AuditEntry.extend({ proof: Proof.nullable() }),
   async handle({ entry_id }, { runtime }) {
     const seq = seqOf(entry_id);
     const event = seq === undefined ? undefined : await readAuditEvent(runtime.database.pool, seq);
     if (event === undefined || auditId(event) !== entry_id) throw notFound('There is no such event.');
     const [entry] = await entriesOf(runtime.database.pool, [event]);
-    return entry!;
+    return { ...entry!, proof: await proofOf(runtime.database.pool, event) };
   },
 });
 

@@ -2,10 +2,10 @@
 import { z } from 'zod';
 import { listPending } from '../../core/store/holds.ts';
 import { readReview } from '../../core/store/revisions.ts';
+import { bodiesOf, bodyOf, withStructure } from '../bodies.ts';
 import { afterCursor, cursorOf } from '../cursor.ts';
 import { anyId, digest, direction, limit, tagFilter } from '../kinds.ts';
 import { type Call, operation } from '../operation.ts';
-import { textsOf } from '../pending-bodies.ts';
 import { notFound, Problem } from '../problem.ts';
 import { decideMessage } from '../reviews.ts';
 import { mailboxFilter, seen } from '../seen.ts';
@@ -58,7 +58,7 @@ export const listPendingEmails = operation({
       limit: input.limit,
     });
     const mayOpen = (one: (typeof messages)[number]) => one.direction === 'outbound' || decides(call);
-    const texts = await textsOf(messages.filter(mayOpen), call.runtime);
+    const texts = await bodiesOf(messages.filter(mayOpen), call.runtime);
     const pending = messages.map((one) => (mayOpen(one) ? waitingOf(one) : unopened(waitingOf(one))));
     return {
       emails: pending.map((one) => ({ ...one, body_markdown: texts.get(one.id) ?? '' })),
@@ -94,8 +94,8 @@ export const reviewEmail = operation({
       );
     const review = await readReview(call.runtime.database.pool, message.id);
     if (review === undefined) throw notFound('There is no such message.');
-    const texts = await textsOf([{ ...message, ...review }], call.runtime);
-    return reviewOf(message, review, texts.get(message.id) ?? '');
+    const whole = await withStructure({ ...message, ...review }, call.runtime.database.pool);
+    return reviewOf(whole, review, await bodyOf(whole, call.runtime));
   },
 });
 

@@ -9,12 +9,15 @@ import { group, remote } from '../command.ts';
 import { say, table, when } from '../output.ts';
 import type { Common } from '../settings.ts';
 import { readCount, readWord } from '../words.ts';
+import { addAuditVerifyCommand } from './audit-verify.ts';
 
 interface Filters extends Common {
   action?: string;
   message?: string;
   mailbox?: string;
   actor?: string;
+  agent?: string;
+  tag?: string;
   since?: string;
   until?: string;
 }
@@ -28,6 +31,7 @@ export function addAuditCommands(program: Command): void {
     .option('--format <format>', 'ndjson or csv', 'ndjson')
     .option('--output <file>', 'file to write (default: standard output)')
     .action(exportAll);
+  addAuditVerifyCommand(audit);
 }
 
 function filtered(command: Command): Command {
@@ -36,12 +40,14 @@ function filtered(command: Command): Command {
     .option('--message <ids>', 'about these messages')
     .option('--mailbox <mailboxes>', 'about these mailboxes')
     .option('--actor <names>', 'done by these')
+    .option('--agent <names>', 'about messages of these agents')
+    .option('--tag <tags>', 'about messages with these tags, key or key=value')
     .option('--since <time>', 'from this date or time on')
     .option('--until <time>', 'before this date or time');
 }
 
-function queryOf({ action, message, mailbox, actor, since, until }: Filters): Query {
-  return { action, message_id: message, mailbox, actor, since, until };
+function queryOf({ action, message, mailbox, actor, agent, tag, since, until }: Filters): Query {
+  return { action, message_id: message, mailbox, actor, agent, tag, since, until };
 }
 
 async function list(options: Filters & { limit: string }): Promise<void> {

@@ -35,7 +35,10 @@ export function pathOf(leaves: readonly Buffer[], index: number): Neighbour[] {
 
 /** The root that a leaf with this path would be under. */
 export function rootAlong(leaf: Buffer, path: readonly Neighbour[]): Buffer {
-  return path.reduce((hash, next) => (next.side === 'left' ? node(next.hash, hash) : node(hash, next.hash)), leaf);
+  return path.reduce(
+    (hash, next) => (next.side === 'left' ? node(next.hash, hash) : node(hash, next.hash)),
+    leaf,
+  );
 }
 
 function above(row: readonly Buffer[]): Buffer[] {

@@ -8,6 +8,7 @@ import { type Listening, openListening } from '../store/listening.ts';
 import { migrate } from '../store/migrate.ts';
 import { openSuppressed, type Suppressed } from '../store/suppressed.ts';
 import { sweep } from '../store/sweep.ts';
+import { startCheckpoints } from './checkpointing.ts';
 import type { Config } from './config.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { startHousekeeping } from './housekeeping.ts';
@@ -93,6 +94,8 @@ export async function openRuntime(
 
     const housekeeping = startHousekeeping({ database, log });
     opened.push(() => housekeeping.close());
+    const checkpoints = startCheckpoints({ database, signer, log });
+    opened.push(() => checkpoints.close());
     const watch = startWatch({ bells, database, metrics, log });
     opened.push(() => watch.close());
 

@@ -58,7 +58,9 @@ export function leafOf(event: ExactEvent): Buffer {
   return hash('sha256', canonicalEvent(event), 'buffer');
 }
 
-export function hashOf(c: Pick<Checkpoint, 'id' | 'firstId' | 'lastId' | 'count' | 'root' | 'previous'>): Buffer {
+export function hashOf(
+  c: Pick<Checkpoint, 'id' | 'firstId' | 'lastId' | 'count' | 'root' | 'previous'>,
+): Buffer {
   const covered = {
     id: c.id,
     first_id: c.firstId,
@@ -145,7 +147,12 @@ export async function closeCheckpoint(
   });
 }
 
-async function isDue(db: Db, after: number, upTo: number, { events, seconds }: CheckpointRules): Promise<boolean> {
+async function isDue(
+  db: Db,
+  after: number,
+  upTo: number,
+  { events, seconds }: CheckpointRules,
+): Promise<boolean> {
   if (upTo - after >= events) return true;
   const { rows } = await db.query<{ due: boolean }>({
     text: `select at <= now() - make_interval(secs => $3) as due from audit_events
@@ -187,7 +194,11 @@ async function close(
   };
   const sealed = hashOf(covered);
   const signature = signToken({ checkpoint: covered.id, hash: sealed.toString('hex') }, key);
-  return insert(db, { ...covered, firstSeq: first.seq, lastSeq: end.seq, hash: sealed, signature, kid: key.kid }, leaves);
+  return insert(
+    db,
+    { ...covered, firstSeq: first.seq, lastSeq: end.seq, hash: sealed, signature, kid: key.kid },
+    leaves,
+  );
 }
 
 async function insert(db: Db, c: Omit<Checkpoint, 'createdAt'>, leaves: Buffer[]): Promise<Checkpoint> {
