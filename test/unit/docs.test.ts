@@ -40,6 +40,7 @@ describe.each(DOCS)('%s', (path) => {
       'POSTERN_CONFIG',
       'POSTERN_URL',
       'POSTERN_API_KEY',
+      'POSTERN_MAILBOX_ID',
       'POSTERN_SEND_PASSWORD',
       'POSTERN_TEST_REQUIRE_ALL',
     ];
