@@ -69,11 +69,12 @@ export async function listMailbox(db: Db, filter: MailboxFilter): Promise<Page> 
     } else wheres.push(wanted);
   } else wheres.push(`not (m.state = 'held' and m.direction = 'inbound')`);
   if (forward) {
-    const since = bind(filter.sinceId);
-    if (filter.begin.afterId === null)
+    if (filter.begin.afterId === null) {
+      const since = bind(filter.sinceId);
       wheres.push(
         `${PLACE} > coalesce((select coalesce(s.place, s.id) from messages s where s.id = ${since}), ${since}::ulid)`,
       );
+    }
     wheres.push(`${PLACE} < ${bind(firstIdAt(Date.now() - SETTLED_MS))}`);
   }
   if (filter.begin.afterId !== null)

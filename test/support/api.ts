@@ -6,6 +6,7 @@ import type { Room } from '../../core/runtime/runtime.ts';
 import { createMailbox, type MailboxFacts } from '../../core/store/accounts.ts';
 import { createKey, type NewKey } from '../../core/store/keys.ts';
 import { startPolicy } from '../../policy/main.ts';
+import { type Internet, letter, openInternet } from './mx.ts';
 import { mailedCode } from './notices.ts';
 import { type TestRuntime, type TestRuntimeOptions, testRuntime } from './runtime.ts';
 
@@ -33,6 +34,8 @@ export interface TestApi {
   mailbox(address: string, mode: Mode): Promise<MailboxFacts>;
   /** Sends by REST and waits until it is judged; returns its id. */
   send(mailbox: string, fields?: Record<string, unknown>, key?: string): Promise<string>;
+  /** Lets a stranger deliver a letter over SMTP and waits until it is judged; returns its id. */
+  receive(to: { address: string }, letter?: Letter): Promise<string>;
   /** Asks until the message has one of these statuses. */
   until(id: string, ...statuses: string[]): Promise<Reply['json']>;
   /** The code that was mailed last, as a person reads it. */
@@ -42,6 +45,10 @@ export interface TestApi {
   close(): Promise<void>;
 }
 
+/** Header fields by their names, `subject` and `from` also as they are usually written here; or all of it. */
+export type Letter = Partial<Record<string, string>> & { text?: string; raw?: string };
+
+const FIELDS: Record<string, string> = { subject: 'Subject', from: 'From', to: 'To' };
 const TEST = system('cli');
 
 export async function startTestApi(
@@ -98,6 +105,7 @@ export async function startTestApi(
     }
   };
 
+  let internet: Promise<Internet> | undefined;
   return {
     runtime,
     url: api.url,
@@ -125,7 +133,17 @@ export async function startTestApi(
       if (first.status !== 202 || first.json.status !== 'pending_approval') return first;
       return call(method, path, { ...ask, body: { ...ask.body, approval_code: await mailedCode(db) } });
     },
+    async receive(to, { text, raw, ...fields } = {}) {
+      internet ??= openInternet(runtime);
+      const header = Object.fromEntries(
+        Object.entries(fields).map(([name, value]) => [FIELDS[name] ?? name, value]),
+      );
+      const id = await (await internet).deliver(to.address, raw ?? letter(header, text));
+      await until(id, 'unread', 'pending_inbound_approval', 'spam_flagged', 'spam_quarantined');
+      return id;
+    },
     async close() {
+      await (await internet)?.close();
       await api.close();
       await policy.close();
       await runtime.close();
