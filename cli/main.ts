@@ -12,6 +12,7 @@ const COMMANDS: Record<string, (program: Command) => Promise<void>> = {
   queue: async (program) => (await import('./commands/queue.ts')).addQueueCommands(program),
   capture: async (program) => (await import('./commands/capture.ts')).addCaptureCommands(program),
   audit: async (program) => (await import('./commands/audit.ts')).addAuditCommands(program),
+  receipt: async (program) => (await import('./commands/receipt.ts')).addReceiptCommands(program),
   mailbox: async (program) => (await import('./commands/mailbox.ts')).addMailboxCommands(program),
   key: async (program) => (await import('./commands/key.ts')).addKeyCommands(program),
   login: async (program) => (await import('./commands/login.ts')).addLoginCommands(program),
