@@ -69,7 +69,7 @@ function mount(app: FastifyInstance, route: Route, { authenticator, call }: Rest
 function givenBy({ method, dialect }: Route, request: FastifyRequest): Given {
   const sent = { ...((method === 'GET' ? request.query : request.body) as Given | undefined) };
   const given = dialect?.defaults?.(sent) ?? sent;
-  for (const [name, value] of Object.entries({ ...(request.params as Given), ...dialect?.fixed })) {
+  for (const [name, value] of Object.entries(request.params as Given)) {
     if (given[name] !== undefined && given[name] !== value) {
       // A mailbox has two names, which may both be meant: perform finds out.
       if (name !== 'mailbox_id' || given.mailbox !== undefined) throw conflict(name);

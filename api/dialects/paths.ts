@@ -15,8 +15,6 @@ export interface Dialect {
   operation: string;
   /** What the path takes for granted where the caller says nothing. */
   defaults?: (given: Given) => Given;
-  /** What the path itself says, whatever the caller does. */
-  fixed?: Given;
   /** What the answer is called or has beside it here. */
   answer?: (body: Given, given: Given, call: Call) => Given | Promise<Given>;
 }
@@ -110,16 +108,4 @@ export const DIALECTS: readonly Dialect[] = [
   // Deciding.
   { method: 'GET', path: '/v1/emails/pending', operation: 'list_pending' },
   { method: 'POST', path: `${EMAIL}/decide`, operation: 'decide_email' },
-  {
-    method: 'POST',
-    path: '/v1/oversight/emails/:email_id/approve',
-    operation: 'decide_email',
-    fixed: { action: 'approve' },
-  },
-  {
-    method: 'POST',
-    path: '/v1/oversight/emails/:email_id/reject',
-    operation: 'decide_email',
-    fixed: { action: 'reject' },
-  },
 ];
