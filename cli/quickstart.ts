@@ -83,10 +83,13 @@ export async function quickstartAccounts(runtime: Runtime): Promise<Accounts> {
 }
 
 async function makeMailbox({ database }: Runtime, actor: Actor): Promise<MailboxFacts> {
-  const mailbox = { address: ADDRESS, displayName: 'Agent', oversightMode: 'gated_send' as const };
-  const made = await createMailbox(database.pool, mailbox, actor);
-  if (made === undefined) throw new Error(`the mailbox ${ADDRESS} can neither be found nor made`);
-  return made;
+  // An address is given out once: after a mailbox was deleted the next one has a number.
+  for (let n = 1; ; n++) {
+    const address = n === 1 ? ADDRESS : ADDRESS.replace('@', `-${n}@`);
+    const mailbox = { address, displayName: 'Agent', oversightMode: 'gated_send' as const };
+    const made = await createMailbox(database.pool, mailbox, actor);
+    if (made !== undefined) return made;
+  }
 }
 
 async function livingLogin(

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { MODES } from '../../core/mail/mode.ts';
 import { createMailbox, listMailboxes, loosens, setMode } from '../../core/store/accounts.ts';
 import { setAllowlist } from '../../core/store/allowlists.ts';
+import { deleteMailbox } from '../../core/store/mailbox-closing.ts';
 import { command, group } from '../command.ts';
 import { mailboxCalled, readRoute, shown } from '../mailboxes.ts';
 import { Failure, say, table } from '../output.ts';
@@ -23,7 +24,8 @@ interface AddOptions extends Common {
 
 export function addMailboxCommands(program: Command): void {
   const mailbox = group(program, 'mailbox', 'mailboxes and their oversight modes');
-  command(mailbox, 'add <address>', 'make a mailbox')
+  command(mailbox, 'add <address>', 'make a mailbox, in any mode')
+    .alias('create')
     .option('--mode <mode>', `oversight mode: ${MODES.join(', ')}`, 'gated_send')
     .option('--display-name <text>', 'name people see beside the address')
     .option('--oversight-address <address>', 'where copies go in monitored')
@@ -36,6 +38,13 @@ export function addMailboxCommands(program: Command): void {
   command(mailbox, 'set-mode <mailbox> <mode>', 'change the oversight mode of a mailbox').action(
     (name: string, mode: string, options: Common) => changeMode(name, mode, options),
   );
+  command(
+    mailbox,
+    'delete <mailbox>',
+    'close a mailbox for good: what waits is cancelled, its keys and logins end',
+  )
+    .requiredOption('--yes', 'its address can never be given to a mailbox again')
+    .action(remove);
   addMailboxSettings(mailbox);
 }
 
@@ -97,5 +106,13 @@ async function changeMode(name: string, word: string, options: Common): Promise<
       const line = `${mailbox.address} is ${mode} now, was ${previous}`;
       return loosens(previous, mode) ? [line, 'What is held stays held until it is decided on.'] : line;
     });
+  });
+}
+
+async function remove(name: string, options: Common): Promise<void> {
+  await withStore(options, async ({ database, actor }) => {
+    const { id, address } = await mailboxCalled(database.pool, name);
+    await deleteMailbox(database, id, actor);
+    say(options, { id, address, status: 'deleted' }, () => `${address} is deleted`);
   });
 }

@@ -35,8 +35,11 @@ export async function provisionMailboxes({ config, database, log }: Runtime): Pr
     await database.transaction(async (db) => {
       const made = await createMailbox(db, settingsOf(wanted), CONFIGURATION);
       const mailbox = made ?? (await findMailbox(db, wanted.address));
-      if (mailbox === undefined)
-        throw new Error(`the mailbox ${wanted.address} can neither be made nor found`);
+      if (mailbox === undefined) {
+        // It was deleted, or Postern's own notices come from there: no reason to keep the others from starting.
+        log.error({ mailbox: wanted.address }, 'this mailbox of the configuration can never be made again');
+        return;
+      }
       if (made === undefined) {
         const change = await setMode(db, mailbox.id, wanted.oversight_mode, CONFIGURATION);
         if (change !== undefined && change.previous !== change.mode)

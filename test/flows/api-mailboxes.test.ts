@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { provisionMailboxes } from '../../core/runtime/provision.ts';
 import { type Reply, startTestApi, type TestApi } from '../support/api.ts';
 import { mailedNotices } from '../support/notices.ts';
+import { testConfig } from '../support/runtime.ts';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -230,6 +232,20 @@ test('a deleted mailbox is gone for everybody, what waited is cancelled, and its
   ).toMatchObject(refusal(409, 'address_in_use'));
   const log = await api.call('GET', '/v1/audit-log?action=mailbox.deleted', { key: api.keys.admin });
   expect(log.json.entries[0]).toMatchObject({ resource_id: mailbox.id });
+});
+
+test('a configuration that still names a deleted mailbox does not keep the others from starting', async () => {
+  const config = testConfig({
+    mailboxes: [{ address: 'deleted@ours.example' }, { address: 'after@ours.example' }],
+  });
+  const start = () => provisionMailboxes({ ...api.runtime, config });
+  await start();
+  await api.call('DELETE', '/v1/mailboxes/deleted@ours.example', { key: api.keys.admin });
+  await start();
+  const { json } = await api.call('GET', '/v1/mailboxes', { key: api.keys.admin });
+  const addresses = json.mailboxes.map(({ address }: { address: string }) => address);
+  expect(addresses).toContain('after@ours.example');
+  expect(addresses).not.toContain('deleted@ours.example');
 });
 
 test('an allowlist grows and shrinks with codes; a known pattern is no second entry', async () => {

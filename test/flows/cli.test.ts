@@ -143,6 +143,27 @@ describe('mailboxes, keys and logins', () => {
     });
   });
 
+  test('a mailbox takes any mode here, and is deleted for good only when that is said twice', async () => {
+    const made = await home.json<{ id: string }>(
+      'mailbox',
+      'create',
+      'brief@postern.test',
+      '--mode',
+      'autonomous',
+    );
+    expect(made).toMatchObject({ oversight_mode: 'autonomous' });
+    expect((await home.postern('mailbox', 'delete', 'brief@postern.test')).code).toBe(2);
+    expect(await home.json<object>('mailbox', 'delete', 'brief@postern.test', '--yes')).toEqual({
+      id: made.id,
+      address: 'brief@postern.test',
+      status: 'deleted',
+    });
+    expect((await home.postern('mailbox', 'list')).stdout).not.toContain('brief@');
+    expect(await home.json<Problem>('mailbox', 'create', 'brief@postern.test')).toMatchObject({
+      error: { code: 'address_in_use' },
+    });
+  });
+
   test('settings of a mailbox are changed one by one, taken away again, and audited', async () => {
     const set = (...words: string[]) => home.json<object>('mailbox', 'set', 'ci@postern.test', ...words);
     expect(
