@@ -10,6 +10,7 @@ import { checkpointOperations } from './operations/checkpoints.ts';
 import { contactOperations } from './operations/contacts.ts';
 import { domainOperations } from './operations/domains.ts';
 import { emailOperations } from './operations/emails.ts';
+import { exportOperations } from './operations/export.ts';
 import { feedbackOperations } from './operations/feedback.ts';
 import { identityOperations } from './operations/identity.ts';
 import { keyOperations } from './operations/keys.ts';
@@ -72,4 +73,5 @@ export const OPERATIONS: readonly Operation[] = [
   ...domainOperations,
   ...feedbackOperations,
   ...proofStatusOperations,
+  ...exportOperations,
 ];

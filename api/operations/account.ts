@@ -1,6 +1,7 @@
 /** The account: one installation is one. */
 import { z } from 'zod';
 import { type Address, parseAddress } from '../../core/mail/address.ts';
+import type { Runtime } from '../../core/runtime/runtime.ts';
 import { type AccountChanges, readAccount, storageUsed, updateAccount } from '../../core/store/account.ts';
 import { eraseAccount } from '../../core/store/erasure.ts';
 import { usageByDay } from '../../core/store/usage.ts';
@@ -43,37 +44,39 @@ const showAccount = operation({
     takes: [],
     hints: ['readOnly', 'idempotent'],
   },
-  async handle(_, { runtime }) {
-    const db = runtime.database.pool;
-    const now = new Date();
-    const [one, storage, usage] = await Promise.all([
-      readAccount(db),
-      storageUsed(db),
-      usageByDay(db, monthOf(now), now),
-    ]);
-    const sent = usage.filter(({ eventType }) => eventType === 'emails_sent');
-    const { id, name, slug } = one;
-    return {
-      id,
-      tenant_id: id,
-      name,
-      slug,
-      plan: 'self_hosted',
-      oversight_email: one.oversightAddress,
-      physical_address: one.physicalAddress,
-      monthly_email_quota: null,
-      emails_sent_this_month: sent.reduce((sum, { count }) => sum + count, 0),
-      max_mailboxes: null,
-      storage_used_bytes: storage,
-      max_storage_bytes: null,
-      is_active: one.isActive,
-      sending_disabled: one.sendingDisabled,
-      sending_disabled_reason: one.sendingDisabledReason,
-      enforcement_tier: one.sendingDisabled ? 'suspended' : 'normal',
-      account: { id, name, slug },
-    };
-  },
+  handle: (_, { runtime }) => accountView(runtime),
 });
+
+export async function accountView({ database }: Runtime): Promise<z.input<typeof AccountInfo>> {
+  const db = database.pool;
+  const now = new Date();
+  const [one, storage, usage] = await Promise.all([
+    readAccount(db),
+    storageUsed(db),
+    usageByDay(db, monthOf(now), now),
+  ]);
+  const sent = usage.filter(({ eventType }) => eventType === 'emails_sent');
+  const { id, name, slug } = one;
+  return {
+    id,
+    tenant_id: id,
+    name,
+    slug,
+    plan: 'self_hosted',
+    oversight_email: one.oversightAddress,
+    physical_address: one.physicalAddress,
+    monthly_email_quota: null,
+    emails_sent_this_month: sent.reduce((sum, { count }) => sum + count, 0),
+    max_mailboxes: null,
+    storage_used_bytes: storage,
+    max_storage_bytes: null,
+    is_active: one.isActive,
+    sending_disabled: one.sendingDisabled,
+    sending_disabled_reason: one.sendingDisabledReason,
+    enforcement_tier: one.sendingDisabled ? 'suspended' : 'normal',
+    account: { id, name, slug },
+  };
+}
 
 /** When the month of UTC began. */
 export function monthOf(now: Date): Date {

@@ -16,7 +16,7 @@ const ContactView = z.object({
   created_at: z.number(),
 });
 
-function contactView({ id, name, email, tags, createdAt }: Contact): z.input<typeof ContactView> {
+export function contactView({ id, name, email, tags, createdAt }: Contact): z.input<typeof ContactView> {
   return { id, name, email, tags, created_at: createdAt.getTime() };
 }
 

@@ -32,7 +32,7 @@ const Key = z.object({
   is_active: z.boolean(),
 });
 
-function keyView(key: KeyFacts): z.input<typeof Key> {
+export function keyView(key: KeyFacts): z.input<typeof Key> {
   const over = key.revokedAt !== null || (key.expiresAt !== null && key.expiresAt <= new Date());
   return {
     id: key.id,

@@ -1,19 +1,29 @@
 /** Addresses that get no more mail, until somebody lifts that here. */
 import { z } from 'zod';
 import { parseAddress } from '../../core/mail/address.ts';
-import { listSuppressions, removeSuppression } from '../../core/store/suppressions.ts';
+import { listSuppressions, removeSuppression, type Suppression } from '../../core/store/suppressions.ts';
 import { afterCursor, cursorOf } from '../cursor.ts';
 import { limit } from '../kinds.ts';
 import { operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
 
-const Suppression = z.object({
+const Suppressed = z.object({
   id: z.string(),
   email_address: z.string(),
   reason: z.string(),
   mailbox_id: z.string().nullable(),
   created_at: z.string(),
 });
+
+export function suppressionView(one: Suppression): z.input<typeof Suppressed> {
+  return {
+    id: one.id,
+    email_address: one.address,
+    reason: one.reason,
+    mailbox_id: one.mailboxId,
+    created_at: one.createdAt.toISOString(),
+  };
+}
 
 const listSuppression = operation({
   name: 'list_suppression',
@@ -23,7 +33,7 @@ const listSuppression = operation({
   method: 'GET',
   path: '/v1/suppression',
   input: z.object({ limit: limit(50, 100), cursor: z.string().max(200).optional() }),
-  output: z.object({ suppressions: z.array(Suppression), cursor: z.string().nullable() }),
+  output: z.object({ suppressions: z.array(Suppressed), cursor: z.string().nullable() }),
   tool: {
     description:
       'List the addresses that get no more mail from here, with the reason: it bounced for good, the recipient complained, or unsubscribed.',
@@ -36,13 +46,7 @@ const listSuppression = operation({
       limit: input.limit,
     });
     return {
-      suppressions: suppressions.map((one) => ({
-        id: one.id,
-        email_address: one.address,
-        reason: one.reason,
-        mailbox_id: one.mailboxId,
-        created_at: one.createdAt.toISOString(),
-      })),
+      suppressions: suppressions.map(suppressionView),
       cursor: more ? cursorOf(suppressions.at(-1)!.id) : null,
     };
   },

@@ -32,7 +32,7 @@ const WithSecret = z.object({
   ignored_events: z.array(z.string()).optional(),
 });
 
-function listedView(one: Webhook): z.input<typeof Listed> {
+export function listedView(one: Webhook): z.input<typeof Listed> {
   return {
     id: one.id,
     url: one.url,
