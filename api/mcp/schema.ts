@@ -2,8 +2,10 @@
 import { z } from 'zod';
 import { memberOf } from '../dialects/fields.ts';
 import { needsMailbox } from '../dialects/mailbox.ts';
+import { anyId } from '../kinds.ts';
 import type { Operation, Tool } from '../operation.ts';
 import { isObject } from './protocol.ts';
+import { WORDS } from './words.ts';
 
 type Json = Record<string, unknown>;
 
@@ -39,8 +41,7 @@ export function inputSchema(one: Operation, tool: Tool): InputSchema {
     const member = memberOf(one, name);
     if (member === undefined)
       throw new Error(`the tool ${one.name} takes ${name}, which its operation does not`);
-    const schema = simple(members[member] ?? {});
-    return [name, name === 'mailbox_id' ? { ...schema, description: MAILBOX } : schema];
+    return [name, described(name, simple(members[member] ?? {}))];
   });
   return {
     type: 'object',
@@ -48,6 +49,14 @@ export function inputSchema(one: Operation, tool: Tool): InputSchema {
     ...(required.length > 0 && { required }),
     additionalProperties: false,
   };
+}
+
+/** What says no more of itself than that it is an id is told in the words of all tools. */
+function described(name: string, schema: Json): Json {
+  if (name === 'mailbox_id') return { ...schema, description: MAILBOX };
+  const own = schema.description === anyId.description ? undefined : schema.description;
+  const description = own ?? WORDS[name];
+  return description === undefined ? schema : { ...schema, description };
 }
 
 const MAILBOX = 'Id or address of the mailbox; may be left out when only one can be meant';
