@@ -4,6 +4,7 @@
  * A rule asks one question of the facts and answers with a reason, or with nothing. All of them are asked,
  * so that whoever approves has seen every reason.
  */
+import type { ComposedFacts } from '../core/compose/stored.ts';
 import { displayAddress } from '../core/mail/address.ts';
 import type { Facts } from '../core/mail/facts.ts';
 import { isGated, isMode, type Mode, strictest } from '../core/mail/mode.ts';
@@ -85,10 +86,10 @@ function senderNameIsAnAddress({ facts }: Case): string | undefined {
 
 /**
  * What a reviewer should know but nobody is held for: who gets the mail without being named in its header
- * (RFC 5321 §7.2: the header never routes mail).
+ * (RFC 5321 §7.2: the header never routes mail), and files whose names were made clean.
  */
 export function notes({ facts, forwardPaths }: Case): string[] {
-  const { to, cc } = (facts ?? {}) as Facts;
+  const { to, cc, alteredNames = [] } = (facts ?? {}) as ComposedFacts;
   if (!Array.isArray(to) || !Array.isArray(cc)) return [];
   const named = new Set([...to, ...cc].map(({ address }) => address.toLowerCase()));
   const unnamed = forwardPaths.filter((path) => !named.has(path.toLowerCase()));
@@ -97,6 +98,9 @@ export function notes({ facts, forwardPaths }: Case): string[] {
   return [
     ...(unnamed.length > 0
       ? [`note: also goes to ${some(unnamed.map(displayAddress))}, named in neither To nor Cc`]
+      : []),
+    ...(alteredNames.length > 0
+      ? [`note: attached files had names that could mislead, and are now called ${some(alteredNames)}`]
       : []),
     ...(unsent.length > 0
       ? [`note: the header names ${some(unsent.map(displayAddress))}, to whom it does not go`]
