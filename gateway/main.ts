@@ -12,11 +12,12 @@ import { watchCertificate } from './certificate-watch.ts';
 import { budget } from './collector.ts';
 import { openCredentials } from './credentials.ts';
 import type { DoorKind } from './door.ts';
+import { openIdentities } from './identities.ts';
 import { type Listening, listen } from './listeners.ts';
-import { mxDoor } from './mx.ts';
+import { type MxHouse, mxDoor } from './mx.ts';
 import { watchPressure } from './pressure.ts';
 import { sessionLimits } from './session-limits.ts';
-import { submissionDoor } from './submission.ts';
+import { type SubmissionHouse, submissionDoor } from './submission.ts';
 import { trustedDoor } from './trusted.ts';
 
 export interface GatewayPorts {
@@ -79,7 +80,8 @@ export async function startGateway(runtime: Runtime): Promise<Gateway> {
   const revocations = openRevocations(database.pool, runtime.listening, (err) =>
     log.warn({ err }, 'which logins have ended cannot be read'),
   );
-  const doors = { config, database, acceptDoor, credentials, revocations, suppressed };
+  const identities = openIdentities(runtime);
+  const doors = { config, database, acceptDoor, credentials, revocations, suppressed, identities };
   try {
     for (const planned of plan(runtime, doors)) {
       const listening = await listen({ ...planned, certificate, house, enter });
@@ -102,7 +104,7 @@ export async function startGateway(runtime: Runtime): Promise<Gateway> {
   };
 }
 
-function plan({ config }: Runtime, doors: Parameters<typeof submissionDoor>[0]): Planned[] {
+function plan({ config }: Runtime, doors: SubmissionHouse & MxHouse): Planned[] {
   const { submission, mx, trusted } = config;
   const planned: Planned[] = [];
   if (submission.enabled) {

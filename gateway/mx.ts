@@ -7,13 +7,15 @@ import type { Database } from '../core/store/database.ts';
 import { findMailboxes, type Mailbox, mailboxDomains } from '../core/store/mailboxes.ts';
 import type { AcceptDoor, Destination } from './accept.ts';
 import type { Door, DoorKind, Transaction, Visit } from './door.ts';
-import { inspect } from './inspect.ts';
+import type { Identities } from './identities.ts';
+import { type Inspected, inspect } from './inspect.ts';
 import { mailboxKeys } from './own-addresses.ts';
 
 export interface MxHouse {
   config: Config;
   database: Database;
   acceptDoor: AcceptDoor;
+  identities: Identities;
 }
 
 /** Where mail for an address goes; a reply when nowhere. */
@@ -78,7 +80,7 @@ class MxDoor implements Door {
   }
 
   async accept(received: Buffer, transaction: Transaction): Promise<string[]> {
-    const { config, acceptDoor } = this.#house;
+    const { config, acceptDoor, identities } = this.#house;
     const { hostname, limits } = config;
     const inspected = inspect(received, {
       hostname,
@@ -92,10 +94,18 @@ class MxDoor implements Door {
       visit: this.#visit,
       transaction,
       received,
-      inspected,
+      inspected: await checked(identities, inspected),
       destinations: [...this.#destinations.values()],
       composerId: null,
       actor: { type: 'peer', id: null, name: this.#visit.clientAddress },
     });
+  }
+}
+
+async function checked(identities: Identities, inspected: Inspected): Promise<Inspected> {
+  try {
+    return await identities(inspected);
+  } catch (err) {
+    throw new SmtpRefusal(REFUSALS.storeUnavailable, { cause: err });
   }
 }

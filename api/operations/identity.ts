@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { verifyIdentity, verifyMessage } from '../../core/mail/verify-identity.ts';
 import { normalise } from '../../core/mail/wire.ts';
-import { notAfter, ownKeys } from '../identity.ts';
+import { notAfter, ownKeys } from '../../core/runtime/key-ring.ts';
 import { networkOf, requireRate } from '../limiter.ts';
 import { Answer, operation } from '../operation.ts';
 import { invalid, notFound } from '../problem.ts';
@@ -99,7 +99,7 @@ export const verify = operation({
     await requireRate(runtime, 'verify', networkOf(address), 60, 60);
     if ((identity === undefined) === (raw === undefined))
       throw invalid(400, 'missing_field', [{ field: 'identity', message: 'give either this or raw' }]);
-    const keys = await ownKeys(runtime);
+    const keys = await ownKeys(runtime.signer);
     if (raw !== undefined) return verifyMessage(normalise(Buffer.from(raw)), keys);
     return verifyIdentity(identity!, keys, {
       messageId: message_id,

@@ -6,6 +6,7 @@ import { isAscii } from 'node:buffer';
 import { type AddressList, type NamedAddress, parseAddressList } from './address-list.ts';
 import { decodeWords, fromLatin1 } from './encoded-word.ts';
 import { type Field, type HeaderBlock, type HeaderFault, parseHeaders, rawValue } from './headers.ts';
+import type { SenderIdentity } from './sender-identity.ts';
 import { type AttachmentPart, isPlainMail, readStructure, type TextPart } from './structure.ts';
 import { oneLine } from './text.ts';
 
@@ -53,6 +54,8 @@ export interface Facts {
   /** Where files and texts lie in the body; left out for mail that is one text and nothing else. */
   attachments?: AttachmentPart[];
   texts?: TextPart[];
+  /** Of mail that came in and says who answers for it. */
+  senderIdentity?: SenderIdentity;
 }
 
 const SINGLE = new Set(

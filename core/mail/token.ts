@@ -43,6 +43,8 @@ export interface ReadToken {
 
 /** More than any token we make; longer ones are not looked at. */
 const TOKEN_CHARACTERS = 16_384;
+/** Deeper than anything we sign; what is deeper still was made to trouble whoever walks through it. */
+const DEPTH = 4;
 const RAW = 'ieee-p1363'; // r ‖ s instead of DER
 
 export function newSigningKey(): NewSigningKey {
@@ -117,10 +119,14 @@ function fromBase64url(text: string): Buffer | undefined {
 function readPayload(bytes: Buffer): Payload | undefined {
   try {
     const value: unknown = JSON.parse(bytes.toString());
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Payload)
-      : undefined;
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject && isFlat(value, DEPTH) ? (value as Payload) : undefined;
   } catch {
     return undefined;
   }
+}
+
+function isFlat(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return depth > 0 && Object.values(value).every((one) => isFlat(one, depth - 1));
 }

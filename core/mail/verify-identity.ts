@@ -74,8 +74,11 @@ export function verifyIdentity(token: string, keys: KeyRing, given: Given = {}):
 }
 
 /** Checks a whole message, lines ended by CRLF. */
-export function verifyMessage(bytes: Buffer, keys: KeyRing): Verdict {
-  const block = parseHeaders(bytes);
+export function verifyMessage(
+  bytes: Buffer,
+  keys: KeyRing,
+  block: HeaderBlock = parseHeaders(bytes),
+): Verdict {
   const fields = identityFields(block);
   const [token] = fields;
   if (token === undefined) return refused('none');
@@ -97,17 +100,8 @@ export function verifyMessage(bytes: Buffer, keys: KeyRing): Verdict {
   return { ...verdict, ...(isLink && { valid: false, reason: REASONS.link }), bound };
 }
 
-export interface SenderIdentity {
-  /** Whether it holds and speaks of this very message; null when its issuer is unknown here. */
-  valid: boolean | null;
-  payload: Payload | null;
-}
-
-/** What a message that came in says of its sender; null when it says nothing. */
-export function senderIdentity(bytes: Buffer, keys: KeyRing): SenderIdentity | null {
-  if (identityFields(parseHeaders(bytes)).length === 0) return null;
-  const { valid, unknownKey, payload, bound } = verifyMessage(bytes, keys);
-  return { valid: unknownKey ? null : valid && Object.values(bound).every((one) => one === true), payload };
+export function hasIdentity(block: HeaderBlock): boolean {
+  return block.fields.some(({ name }) => name === FIELD);
 }
 
 function identityFields(block: HeaderBlock): string[] {

@@ -1,18 +1,19 @@
 /** Mail that leaves says who answers for it; anyone can check that, and nobody can change it. */
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, createPrivateKey } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTransport } from 'nodemailer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
-import { newSigningKey } from '../../core/mail/token.ts';
+import { newSigningKey, signToken } from '../../core/mail/token.ts';
 import { createLogin } from '../../core/store/login-accounts.ts';
 import { hashPassword } from '../../core/store/passwords.ts';
 import { rotateSigningKey } from '../../core/store/signing-keys.ts';
 import { startGateway } from '../../gateway/main.ts';
 import { type IdentityHouse, startIdentityHouse } from '../support/identity.ts';
+import { letter, openInternet } from '../support/mx.ts';
 import { needs } from '../support/needs.ts';
 import { startNextHop } from '../support/next-hop.ts';
 
@@ -229,6 +230,40 @@ test('a person’s mail by SMTP carries an identity, and is not said to be a pro
     expect(named.payload).toMatchObject({ ai_generated: true, composer: 'helper' });
   } finally {
     await gateway.close();
+  }
+});
+
+test('mail that comes in keeps what it says of its sender, and readers are told whether it holds', async () => {
+  const internet = await openInternet(house.runtime);
+  try {
+    const reader = (await house.mailbox('reader@ours.example', 'monitored')).id;
+    const { raw, payload } = await house.captured(await house.send(bot, { markdown: 'We pay.' }));
+    const read = async (mail: Buffer | string) => {
+      const id = await internet.deliver('reader@ours.example', mail);
+      await house.until(id, 'unread');
+      const got = await house.call('GET', `/v1/mailboxes/${reader}/emails/${id}`, { key: house.keys.agent });
+      const { rows } = await house.runtime.database.pool.query(
+        'select bytes from contents c join messages m on m.content_id = c.id where m.id = $1',
+        [id],
+      );
+      return { ...got.json, stored: rows[0].bytes as Buffer };
+    };
+    const whole = await read(raw);
+    expect(whole.sender_identity).toEqual({ valid: true, payload });
+    expect(whole.stored.subarray(-raw.length).equals(raw)).toBe(true);
+    const changedOne = await read(Buffer.from(changed(raw, 'We pay', 'We owe'), 'latin1'));
+    expect(changedOne.sender_identity.valid).toBe(false);
+    expect((await read(letter({ To: 'reader@ours.example' }))).sender_identity).toBeNull();
+
+    const stranger = newSigningKey();
+    const forged = signToken(
+      { ...payload, composer: 'x\0' },
+      { ...stranger, privateKey: createPrivateKey(stranger.privateKey) },
+    );
+    const unknown = await read(letter({ To: 'reader@ours.example', 'X-MultiMail-Identity': forged }));
+    expect(unknown.sender_identity).toMatchObject({ valid: null, payload: { kid: stranger.kid } });
+  } finally {
+    await internet.close();
   }
 });
 

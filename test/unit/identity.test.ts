@@ -1,5 +1,5 @@
 import { createHash, createPrivateKey } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { bodyHash } from '../../core/mail/body-hash.ts';
 import { parseHeaders } from '../../core/mail/headers.ts';
 import {
@@ -10,6 +10,7 @@ import {
   signVerifyLink,
   subjectHash,
 } from '../../core/mail/identity.ts';
+import { senderIdentity } from '../../core/mail/sender-identity.ts';
 import {
   canonicalJson,
   newSigningKey,
@@ -208,4 +209,81 @@ test('subjects that look the same hash the same, to their end', () => {
 
 test('recipients hash by address alone, in any order and case', () => {
   expect(recipientsHash(['b@x.example', 'A@x.example'])).toBe(recipientsHash(['a@X.example', 'B@x.example']));
+});
+
+describe('what a message that came in says of its sender', () => {
+  const [trusted, stranger] = [newSigningKey(), newSigningKey()].map((made) => ({
+    ...made,
+    key: { kid: made.kid, privateKey: createPrivateKey(made.privateKey) },
+  })) as [typeof fresh & { key: typeof key }, typeof fresh & { key: typeof key }];
+  const keys = (kid: string) => {
+    if (kid === fresh.kid) return { key: publicKeyOf(fresh.publicJwk), notAfter: null, service: null };
+    if (kid !== trusted.kid) return undefined;
+    return { key: publicKeyOf(trusted.publicJwk), notAfter: null, service: 'https://other.example' };
+  };
+  const marked = (token: string, mail = MAIL) =>
+    Buffer.concat([Buffer.from(`X-MultiMail-Identity:\r\n ${token}\r\n`), mail]);
+  const signed = (by: typeof key, service: string, mail = MAIL) =>
+    signIdentity(by, { bytes: mail, block: parseHeaders(mail) }, { ...SENDER, service }, null, new Date());
+
+  test('is nothing when it says nothing', () => {
+    expect(senderIdentity(MAIL, keys)).toBeNull();
+  });
+
+  test.each([
+    ['ours', key, 'https://anything.example', true],
+    ['a trusted issuer', trusted.key, 'https://other.example', true],
+    ['a trusted issuer in the name of somebody else', trusted.key, 'https://mail.example', false],
+    ['a stranger', stranger.key, 'https://other.example', null],
+    [
+      'a stranger under the name of our key',
+      { ...stranger.key, kid: fresh.kid },
+      'https://mail.example',
+      false,
+    ],
+  ])('signed by %s', (_, by, service, valid) => {
+    const found = senderIdentity(marked(signed(by, service)), keys);
+    expect(found).toMatchObject({ valid, payload: { composer: 'billing bot', service } });
+  });
+
+  test('does not hold for another message, another body, or with a link’s token', () => {
+    const token = signed(key, 'https://mail.example');
+    const body = Buffer.from(MAIL.toString().replace('Hello', 'Goodbye'));
+    const subject = Buffer.from(MAIL.toString().replace('Subject: ', 'Subject: Re: '));
+    expect(senderIdentity(marked(token, body), keys)?.valid).toBe(false);
+    expect(senderIdentity(marked(token, subject), keys)?.valid).toBe(false);
+    const draft = {
+      messageId: 'one@ours.example',
+      to: ['ana@remote.example', 'bob@remote.example'],
+      cc: ['cc@remote.example'],
+      subject: 'Grüße',
+    };
+    const link = signVerifyLink(key, draft, SENDER, new Date());
+    expect(senderIdentity(marked(link), keys)?.valid).toBe(false);
+    expect(senderIdentity(marked(`${token}\r\nX-MultiMail-Identity: ${token}`), keys)?.valid).toBe(false);
+  });
+
+  test('is no longer taken when it was signed after its key was retired', () => {
+    const retired = (kid: string) => {
+      const found = keys(kid);
+      return found && { ...found, notAfter: new Date(Date.now() - 3_600_000) };
+    };
+    expect(senderIdentity(marked(signed(key, 'x')), retired)?.valid).toBe(false);
+  });
+
+  test.each([
+    ['NUL', { composer: 'a\0b' }],
+    ['half a character', { composer: '\ud800' }],
+    ['a long text', { operator_name: 'x'.repeat(9000) }],
+    ['deep nesting', { approval: JSON.parse(`${'['.repeat(3000)}${']'.repeat(3000)}`) }],
+    ['a large number', { iat: 1e300 }],
+    ['members of others', { __proto__: { x: 1 }, evil: 'x', approval: { at: 'x', by: ['y'], evil: 1 } }],
+  ])('is kept as plain text, whatever it holds: %s', (_, members) => {
+    const payload = Buffer.from(JSON.stringify({ ...SENDER, kid: 'k', ...members })).toString('base64url');
+    const found = senderIdentity(marked(`${payload}.AAAA`), keys)!;
+    const text = JSON.stringify(found);
+    expect(text).not.toMatch(/\\u0000|\\ud8|evil/);
+    expect(text.length).toBeLessThan(3000);
+    expect(found.valid === null || found.payload.kid === undefined).toBe(true);
+  });
 });
