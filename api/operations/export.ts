@@ -174,6 +174,7 @@ const exportAll = operation({
   method: 'GET',
   path: '/v1/export',
   input: z.object({ format: z.enum(['json', 'ndjson']).default('json') }),
+  media: ['application/json', 'application/x-ndjson'],
   output: 'raw',
   async handle({ format }, call) {
     const { runtime, caller } = call;

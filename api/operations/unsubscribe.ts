@@ -36,6 +36,7 @@ const showUnsubscribe = operation({
   method: 'GET',
   path: '/v1/unsubscribe/:token',
   input,
+  media: ['text/html'],
   output: 'raw',
   async handle({ token }, call) {
     const found = await meant(token, call);
@@ -59,6 +60,7 @@ const unsubscribe = operation({
   path: '/v1/unsubscribe/:token',
   form: true,
   input,
+  media: ['text/html'],
   output: 'raw',
   async handle({ token }, call) {
     const found = await meant(token, call);
