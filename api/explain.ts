@@ -109,7 +109,8 @@ function ended(m: MessageRecord): Explanation {
 }
 
 function released(m: MessageRecord): string {
-  const approval = m.decisions.find(({ decision }) => decision === 'approve');
+  // An approval of what stood there before an edit is void.
+  const approval = m.decisions.findLast((one) => one.decision === 'approve' && one.digest === m.digest);
   switch (m.releasedBy) {
     case 'approval':
       return `${approval?.by ?? 'A reviewer'} approved it at ${stamp(approval?.at)}.`;

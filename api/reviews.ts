@@ -96,7 +96,8 @@ export async function settleMessage(
   return { id: message.id, status: statusOf(await again(message, call)) };
 }
 
-async function again({ id }: MessageRecord, { runtime, caller }: Call): Promise<MessageRecord> {
+/** The message as it is now. */
+export async function again({ id }: MessageRecord, { runtime, caller }: Call): Promise<MessageRecord> {
   const found = await readMessage(runtime.database.pool, id, caller.onlyMailbox);
   if (found === undefined) throw notFound('There is no such message.');
   return found;
@@ -112,10 +113,12 @@ const STATUS: Record<RefusalCode, number> = {
   read_only: 403,
   wrong_status: 409,
   not_cancellable: 409,
+  not_editable: 409,
   already_handed_off: 409,
 };
 
-function problemOf(err: unknown, { direction, recipients }: MessageRecord): unknown {
+/** A refusal as its answer; other errors stay what they are. */
+export function problemOf(err: unknown, { direction, recipients }: MessageRecord): unknown {
   if (!(err instanceof ReviewRefusal)) return err;
   return new Problem(STATUS[err.code], err.code, err.message, {
     ...(err instanceof AlreadyDecided && {

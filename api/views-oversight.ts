@@ -1,7 +1,7 @@
 /** Mail as a reviewer sees it. Of all lists only `emails` of the pending list holds text of mail. */
 import { z } from 'zod';
 import type { PendingMessage } from '../core/store/holds.ts';
-import type { MessageRecord } from '../core/store/messages.ts';
+import type { MessageFacts, MessageRecord } from '../core/store/messages.ts';
 import type { ReviewFacts } from '../core/store/revisions.ts';
 import { EmailSummary, iso, summaryOf } from './views.ts';
 
@@ -54,17 +54,14 @@ export const Review = Pending.extend({
 
 /** A message that waits, without its text. */
 export function waitingOf(m: PendingMessage): z.input<typeof Waiting> {
-  const { to, cc, attachments } = shownHeader(m.facts);
-  const paths = m.direction === 'inbound' ? to : m.forwardPaths;
-  const inCc = new Set(cc.map(lower));
-  const inTo = new Set(to.map(lower));
+  const { attachments } = shownHeader(m.facts);
+  const { to, cc, bcc } = recipientsShown(m);
   return {
     ...summaryOf(m),
-    to: named(paths, (path) => inTo.has(path)),
-    to_addresses: named(paths, (path) => inTo.has(path)),
-    cc: m.direction === 'inbound' ? cc : named(paths, (path) => inCc.has(path) && !inTo.has(path)),
-    // Bcc is taken out of the header at the door; the envelope still says who gets a copy
-    bcc: m.direction === 'inbound' ? [] : named(paths, (path) => !inTo.has(path) && !inCc.has(path)),
+    to,
+    to_addresses: to,
+    cc,
+    bcc,
     thread_id: m.threadId,
     oversight_mode: m.effectiveMode,
     requested_oversight_mode: m.requestedMode,
@@ -123,6 +120,30 @@ export function reviewOf(m: MessageRecord, review: ReviewFacts, text: string): z
       content_digest: d.digest,
       receipt: review.receipts.get(d.id) ?? null,
     })),
+  };
+}
+
+/**
+ * Who gets a message, by where the header names them. Of outgoing mail it is the envelope that is told: Bcc is taken
+ * out of the header at the door, and a header may name people to whom nothing goes.
+ */
+export function recipientsShown({
+  direction,
+  forwardPaths,
+  facts,
+}: Pick<MessageFacts, 'direction' | 'forwardPaths' | 'facts'>): {
+  to: string[];
+  cc: string[];
+  bcc: string[];
+} {
+  const { to, cc } = shownHeader(facts);
+  if (direction === 'inbound') return { to, cc, bcc: [] };
+  const inTo = new Set(to.map(lower));
+  const inCc = new Set(cc.map(lower));
+  return {
+    to: named(forwardPaths, (path) => inTo.has(path)),
+    cc: named(forwardPaths, (path) => inCc.has(path) && !inTo.has(path)),
+    bcc: named(forwardPaths, (path) => !inTo.has(path) && !inCc.has(path)),
   };
 }
 

@@ -86,6 +86,7 @@ export function summaryOf(m: MessageFacts): z.input<typeof EmailSummary> {
   const header = headerOf(m.facts);
   const from = header.from[0];
   const sender = from?.address ?? m.reversePath;
+  const to = addressees(m, header);
   return {
     id: m.id,
     email_id: m.id,
@@ -98,8 +99,8 @@ export function summaryOf(m: MessageFacts): z.input<typeof EmailSummary> {
     from: sender,
     from_address: sender,
     from_name: from?.name || null,
-    to: m.forwardPaths,
-    to_addresses: m.forwardPaths,
+    to,
+    to_addresses: to,
     subject: m.subject,
     mailbox_id: m.mailboxId,
     mailbox: m.mailbox,
@@ -118,7 +119,8 @@ export function summaryOf(m: MessageFacts): z.input<typeof EmailSummary> {
 }
 
 export function emailOf(m: MessageRecord): z.input<typeof EmailDetail> {
-  const approval = m.decisions.find(({ decision }) => decision === 'approve');
+  // An approval of what stood there before an edit is void.
+  const approval = m.decisions.findLast((one) => one.decision === 'approve' && one.digest === m.digest);
   const rejection = m.decisions.find(({ decision }) => decision === 'reject');
   return {
     ...summaryOf(m),
@@ -149,6 +151,22 @@ export function emailOf(m: MessageRecord): z.input<typeof EmailDetail> {
       next_hop: r.nextHop,
     })),
   };
+}
+
+/**
+ * Whom a message is to. Of mail that leaves only those who get it, whoever else its header names; who is in Cc or
+ * got a blind copy is left out where anybody else remains.
+ */
+function addressees({ direction, forwardPaths }: MessageFacts, header: Header): string[] {
+  const named = header.to.map(({ address }) => address);
+  if (direction === 'inbound') return named.length > 0 ? named : forwardPaths;
+  const among = (list: string[]) => {
+    const known = new Set(list.map((address) => address.toLowerCase()));
+    return (path: string) => known.has(path.toLowerCase());
+  };
+  const inCc = among(header.cc.map(({ address }) => address));
+  const choices = [forwardPaths.filter(among(named)), forwardPaths.filter((path) => !inCc(path))];
+  return choices.find((list) => list.length > 0) ?? forwardPaths;
 }
 
 /** `550 5.1.1 No such user`; null while the next hop has said nothing. */

@@ -15,6 +15,7 @@ export type RefusalCode =
   | 'read_only'
   | 'wrong_status'
   | 'not_cancellable'
+  | 'not_editable'
   | 'already_handed_off';
 
 /** The base of all refusals. */
@@ -98,13 +99,22 @@ export class MailboxShut extends ReviewRefusal {
 /** The message is not where this step begins; `state` is where it is. */
 export class WrongState extends ReviewRefusal {
   readonly state: State;
-  constructor(step: 'decide' | 'cancel' | 'settle', state: State) {
-    super(step === 'cancel' ? 'not_cancellable' : 'wrong_status', SENTENCES[step](state.replace('_', ' ')));
+  constructor(step: keyof typeof SENTENCES, state: State) {
+    super(CODES[step], SENTENCES[step](state.replace('_', ' ')));
     this.state = state;
   }
 }
 
+const CODES = {
+  decide: 'wrong_status',
+  cancel: 'not_cancellable',
+  settle: 'wrong_status',
+  edit: 'not_editable',
+} as const;
+
 const SENTENCES = {
+  edit: (state: string) =>
+    `Only outgoing mail that is held or scheduled can be edited, and this message is ${state}.`,
   decide: (state: string) => `This message does not wait for a decision: it is ${state}.`,
   cancel: (state: string) => `This message can no longer be cancelled: it is ${state}.`,
   settle: (state: string) => `This message is not in doubt: it is ${state}.`,

@@ -33,6 +33,7 @@ import {
   WrongState,
 } from './refusals.ts';
 
+export { type Edit, type Edited, edit } from './editing.ts';
 export * from './refusals.ts';
 
 export type House = Pick<Runtime, 'config' | 'database' | 'bells' | 'log' | 'metrics' | 'signer'>;

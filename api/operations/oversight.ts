@@ -4,9 +4,11 @@ import { listPending } from '../../core/store/holds.ts';
 import { readReview } from '../../core/store/revisions.ts';
 import { bodiesOf, bodyOf, withStructure } from '../bodies.ts';
 import { afterCursor, cursorOf } from '../cursor.ts';
+import { editMessage } from '../editing.ts';
 import { anyId, digest, direction, limit, tagFilter } from '../kinds.ts';
+import { addresses, headerText, messageText } from '../kinds-of-mail.ts';
 import { type Call, operation } from '../operation.ts';
-import { notFound, Problem } from '../problem.ts';
+import { invalid, notFound, Problem } from '../problem.ts';
 import { decideMessage } from '../reviews.ts';
 import { mailboxFilter, seen } from '../seen.ts';
 import { statusOf } from '../statuses.ts';
@@ -186,7 +188,61 @@ async function answer(
   };
 }
 
+export const editEmail = operation({
+  name: 'edit_email',
+  summary:
+    'Change recipients, subject or text of a message that is held or scheduled; an approval it had is void',
+  area: 'oversight',
+  access: 'oversight',
+  confined: true,
+  method: 'POST',
+  path: '/v1/oversight/edit',
+  strict: true,
+  large: true,
+  input: z.object({
+    email_id: anyId,
+    content_digest: digest.describe('What the reviewer saw; another one now is refused'),
+    to: addresses.refine((list) => list.length > 0, { error: 'at least one address is needed' }).optional(),
+    cc: addresses.optional(),
+    bcc: addresses.optional(),
+    subject: headerText(998).optional(),
+    markdown: messageText.optional(),
+    reason: z.string().max(2000).optional(),
+  }),
+  output: z.object({
+    id: z.string(),
+    email_id: z.string(),
+    message_id: z.string(),
+    status: z.string(),
+    content_digest: z.string(),
+    previous_digest: z.string(),
+    changed: z.array(z.string()),
+    diff: z.string(),
+  }),
+  async handle({ email_id, content_digest, reason, ...given }, call) {
+    const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    if (Object.keys(changes).length === 0)
+      throw invalid(400, 'missing_field', [
+        { field: 'markdown', message: 'or another field to change is needed' },
+      ]);
+    const message = await seen(email_id, call);
+    const order = { ...changes, digest: content_digest, reason: reason ?? null };
+    const { message: after, previousDigest, changed, diff } = await editMessage(message, order, call);
+    return {
+      id: after.id,
+      email_id: after.id,
+      message_id: after.id,
+      status: statusOf(after),
+      content_digest: after.digest,
+      previous_digest: previousDigest,
+      changed,
+      diff,
+    };
+  },
+});
+
 export const oversightOperations = [
+  editEmail,
   listPendingEmails,
   reviewEmail,
   decideEmail,

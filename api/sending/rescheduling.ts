@@ -6,7 +6,7 @@ import { compose, recompose, TooLarge } from '../../core/compose/compose.ts';
 import { changedMembers, type Draft, type DraftChanges } from '../../core/compose/draft.ts';
 import { type StoredForm, storedForm } from '../../core/compose/stored.ts';
 import type { State } from '../../core/mail/lifecycle.ts';
-import { senderOf } from '../../core/runtime/sender.ts';
+import { type Composer, senderOf } from '../../core/runtime/sender.ts';
 import type { MailboxFacts } from '../../core/store/accounts.ts';
 import { readComposition } from '../../core/store/compositions.ts';
 import { readLargeContent } from '../../core/store/contents.ts';
@@ -97,7 +97,7 @@ async function writtenAnew({ mailbox, id, changes }: Change, before: Standing, c
   return { row, changed };
 }
 
-interface Rewriting {
+export interface Rewriting {
   mailbox: MailboxFacts;
   draft: Draft;
   changes: DraftChanges;
@@ -105,9 +105,10 @@ interface Rewriting {
   size: number;
 }
 
-async function storedAnew(
+/** A composed message written anew, as it is to be stored. Throws the 413 it may deserve. */
+export async function storedAnew(
   { mailbox, draft, changes, contentId, size }: Rewriting,
-  before: Standing,
+  before: Composer,
   call: Call,
 ) {
   const { config, database } = call.runtime;

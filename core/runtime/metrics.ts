@@ -37,7 +37,7 @@ export interface Metrics {
   refused(listener: Listener, reply: { code: number; enhanced: string }): void;
   login(outcome: 'accepted' | 'refused' | 'throttled'): void;
   verdict(step: Step, messages?: number): void;
-  review(step: Step, outcome: 'done' | 'stale' | 'refused'): void;
+  review(step: Step | 'edit', outcome: 'done' | 'stale' | 'refused'): void;
   attempt(end: AttemptEnd, messages?: number): void;
   recipients(status: RecipientStatus, count?: number): void;
   /** Seconds from the 250 to the next hop's 250. */

@@ -45,12 +45,8 @@ export interface Case {
   now: Date;
 }
 
-/** The cases among `ids` that wait for a verdict: `received`, and `scheduled` whose time has come. */
-export async function readCases(db: Db | Lane, ids: string[]): Promise<Case[]> {
-  const { rows } = await db.query<Case>({
-    name: 'read-cases',
-    // Each offset keeps its look-up a look-up by key, in a plan that is kept from when the tables were empty.
-    text: `select m.id, m.state, m.kind, m.direction, m.source, m.mailbox_id as "mailboxId",
+// Each offset keeps its look-up a look-up by key, in a plan that is kept from when the tables were empty.
+const CASES = `select m.id, m.state, m.kind, m.direction, m.source, m.mailbox_id as "mailboxId",
         b.address as "mailboxAddress", m.composer_id as "composerId", m.reverse_path as "reversePath",
         m.forward_paths as "forwardPaths", m.content_id as "contentId", m.size, c.sha256 as "contentSha256",
         m.subject, m.facts, m.tags, m.agent, m.internet_message_id as "internetMessageId", m.smtputf8,
@@ -65,12 +61,28 @@ export async function readCases(db: Db | Lane, ids: string[]): Promise<Case[]> {
       from messages m
       cross join lateral (select * from mailboxes where id = m.mailbox_id offset 0) b
       left join lateral (select id from mailboxes where address_key = lower(b.oversight_address) offset 0) o on true
-      cross join lateral (select sha256 from contents where id = m.content_id offset 0) c
+      cross join lateral (select sha256 from contents where id = m.content_id offset 0) c`;
+
+/** The cases among `ids` that wait for a verdict: `received`, and `scheduled` whose time has come. */
+export async function readCases(db: Db | Lane, ids: string[]): Promise<Case[]> {
+  const { rows } = await db.query<Case>({
+    name: 'read-cases',
+    text: `${CASES}
      where m.id = any($1::text[])
        and (m.state = 'received' or (m.state = 'scheduled' and m.send_at <= now()))`,
     values: [ids],
   });
   return rows;
+}
+
+/** One message as a verdict would see it, wherever it stands; undefined when it or its bytes are gone. */
+export async function readCase(db: Db, id: string): Promise<Case | undefined> {
+  const { rows } = await db.query<Case>({
+    name: 'read-case',
+    text: `${CASES} where m.id = $1`,
+    values: [id],
+  });
+  return rows[0];
 }
 
 /** A verdict as it is to be written; what does not apply is null. */

@@ -15,6 +15,7 @@
  */
 import type { Actor } from '../mail/actor.ts';
 import { newId } from '../mail/id.ts';
+import type { Mode } from '../mail/mode.ts';
 import { insertContents, packContents } from './contents.ts';
 import type { Database, Db } from './database.ts';
 import { lockMessages } from './locking.ts';
@@ -26,8 +27,8 @@ export interface Revision {
   digest: string;
   from: 'held' | 'scheduled';
   to: 'held' | 'scheduled' | 'received';
-  /** For a message that becomes held. */
-  hold?: { reasons: string[]; expiresAt: Date };
+  /** For a message that becomes held, or stays so: then its expiry stays too. `mode` is what it is held under. */
+  hold?: { reasons: string[]; expiresAt: Date; mode: Mode };
   /** What is other than before; left out when only the hour is. */
   written?: Written;
   /** Left out: it stays. */
@@ -66,7 +67,7 @@ const REVISE = `with written as (
          select 1 from holds h where h.message_id = m.id and h.closed_at is null and h.expires_at > now()))),
   moved as (
     update messages m
-       set state = $8, changed_at = now(), send_at = coalesce($9::timestamptz, m.send_at),
+       set state = $8, changed_at = now(), effective_mode = coalesce($20, m.effective_mode), send_at = coalesce($9::timestamptz, m.send_at),
            forward_paths = coalesce(w.forward_paths, m.forward_paths),
            digest = coalesce(decode(w.digest, 'hex'), m.digest), smtputf8 = coalesce(w.smtputf8, m.smtputf8),
            content_id = coalesce(w.content_id, m.content_id), size = coalesce(w.size, m.size),
@@ -89,6 +90,10 @@ const REVISE = `with written as (
   held as (
     insert into holds (id, message_id, mailbox_id, reasons, expires_at)
     select $11, id, mailbox_id, $12, $10 from moved where $5 <> 'held' and $8 = 'held'),
+  held_on as (
+    update holds h set reasons = $12 from moved
+     where $5 = 'held' and $8 = 'held' and cardinality($12::text[]) > 0
+       and h.message_id = moved.id and h.closed_at is null),
   drafted as (
     update compositions c set draft = $13::jsonb from moved where c.message_id = moved.id and $13::jsonb is not null),
   revised as (
@@ -187,5 +192,6 @@ function valuesOf({
     audit.actor.id,
     audit.actor.name,
     JSON.stringify(audit.metadata),
+    hold?.mode ?? null,
   ];
 }
