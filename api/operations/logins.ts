@@ -2,8 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { createLogin, listLogins, revokeLogin } from '../../core/store/login-accounts.ts';
+import { findLogin } from '../../core/store/logins.ts';
 import { hashPassword } from '../../core/store/passwords.ts';
+import { quoted } from '../code-mail.ts';
 import { anyId, idOf, label } from '../kinds.ts';
+import { approvalCode } from '../kinds-of-mailbox.ts';
 import { operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
 import { iso } from '../views.ts';
@@ -48,6 +51,12 @@ export const listAllLogins = operation({
   },
 });
 
+function taken(): Problem {
+  return new Problem(409, 'already_exists', 'This username is, or was, given to a login.', {
+    field: 'username',
+  });
+}
+
 export const addLogin = operation({
   name: 'create_login',
   summary: 'Make a submission login for a mailbox; a password that is made here is shown this once',
@@ -67,6 +76,7 @@ export const addLogin = operation({
     principal: label.optional().describe('Who sends with it; an agent named as the login'),
     principal_kind: z.enum(['agent', 'user']).default('agent'),
     owner: label.optional().describe('User who answers for the agent and may not approve its mail'),
+    approval_code: approvalCode,
   }),
   output: z.object({
     id: z.string(),
@@ -76,6 +86,13 @@ export const addLogin = operation({
     mailbox: z.string(),
     principal: z.string(),
   }),
+  // As for a key that sends: else an admin's key could make itself another sender, and approve what that one sends.
+  async guard({ mailbox, username }, call) {
+    const { address } = await namedMailbox(mailbox, call);
+    if ((await findLogin(call.runtime.database.pool, username ?? address)) !== undefined) throw taken();
+    return 'medium';
+  },
+  asks: ({ mailbox }) => `make a login that sends mail as ${quoted(mailbox)}`,
   async handle(input, call) {
     const mailbox = await namedMailbox(input.mailbox, call);
     const username = input.username ?? mailbox.address;
@@ -90,10 +107,7 @@ export const addLogin = operation({
       { mailboxId: mailbox.id, username, passwordHash: await hashPassword(password), principal },
       call.caller.actor,
     );
-    if (made === undefined)
-      throw new Problem(409, 'already_exists', 'This username is, or was, given to a login.', {
-        field: 'username',
-      });
+    if (made === undefined) throw taken();
     return {
       id: made.id,
       username,

@@ -236,7 +236,7 @@ test('a call of the real interface is repeated too, with the secret it told once
   const mailbox = await api.mailbox('login@ours.example', 'gated_send');
   const headers = { 'idempotency-key': 'make a login' };
   const body = { mailbox: mailbox.id, username: 'once' };
-  const first = await api.call('POST', '/v1/logins', { key: api.keys.admin, headers, body });
+  const first = await api.confirm('POST', '/v1/logins', { key: api.keys.admin, headers, body });
   expect(first).toMatchObject({ status: 201, json: { password: expect.any(String) } });
   const again = await api.call('POST', '/v1/logins', { key: api.keys.admin, headers, body });
   expect(again.status).toBe(201);

@@ -18,6 +18,7 @@ import { freshDatabase } from '../support/database.ts';
 import { dialogue } from '../support/dialogue.ts';
 import { needs } from '../support/needs.ts';
 import { startNextHop } from '../support/next-hop.ts';
+import { mailedCode } from '../support/notices.ts';
 import { type PosternProcess, startPosternProcess } from '../support/postern-process.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 
@@ -75,6 +76,7 @@ test.each(['postgres', 'redis'] as const)(
       const config = {
         hostname: 'gateway.example',
         log: { level: 'trace' },
+        account: { oversight_address: 'boss@remote.example' },
         database: { url: withPassword(database.url, secrets.database) },
         ...(redis !== undefined && { queue: { url: withPassword(redis.url, secrets.redis) } }),
         http: { port: 0 },
@@ -148,11 +150,9 @@ async function journey(
     return text;
   };
 
-  await ask('POST', '/v1/logins', keys.admin, {
-    mailbox: MAILBOX,
-    username: 'agent',
-    password: secrets.login,
-  });
+  const login = { mailbox: MAILBOX, username: 'agent', password: secrets.login };
+  await ask('POST', '/v1/logins', keys.admin, login);
+  await ask('POST', '/v1/logins', keys.admin, { ...login, approval_code: await mailedCode(pool) });
   const transport = createTransport({
     host: '127.0.0.1',
     port: bound.submission,
