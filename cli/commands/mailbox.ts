@@ -10,6 +10,7 @@ import { Failure, say, table } from '../output.ts';
 import type { Common } from '../settings.ts';
 import { type Operator, withStore } from '../store.ts';
 import { readAddress, readCount, readMode, readPattern, readWord } from '../words.ts';
+import { addDidCommand } from './mailbox-did.ts';
 import { addMailboxSettings } from './mailbox-settings.ts';
 
 interface AddOptions extends Common {
@@ -46,6 +47,7 @@ export function addMailboxCommands(program: Command): void {
     .requiredOption('--yes', 'its address can never be given to a mailbox again')
     .action(remove);
   addMailboxSettings(mailbox);
+  addDidCommand(mailbox);
 }
 
 async function add(text: string, options: AddOptions): Promise<void> {

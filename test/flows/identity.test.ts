@@ -4,10 +4,12 @@ import { createHash, createPrivateKey } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { simpleParser } from 'mailparser';
 import { createTransport } from 'nodemailer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
 import { newSigningKey, signToken } from '../../core/mail/token.ts';
+import { bindDid } from '../../core/store/dids.ts';
 import { createLogin } from '../../core/store/login-accounts.ts';
 import { hashPassword } from '../../core/store/passwords.ts';
 import { rotateSigningKey } from '../../core/store/signing-keys.ts';
@@ -140,6 +142,59 @@ test('whoever makes a program’s mail a person’s breaks the signature', async
   const { json } = await house.verify({ identity: `${forged}.${token.split('.')[1]}` });
   expect(json).toMatchObject({ valid: false, kid: payload.kid, payload: { ai_generated: false } });
   expect(json.reason).toMatch(/signature/);
+});
+
+test('the link in the text of a message verifies who sent it, whatever its body', async () => {
+  const { raw, payload } = await house.captured(
+    await house.send(bot, { subject: 'Grüße', cc: ['b@remote.example'] }),
+  );
+  const { text = '', html } = await simpleParser(raw);
+  const link = /https:\/\/mail\.ours\.example\/verify#(\S+)/.exec(text)!;
+  expect(html).toContain(link[0]);
+  const known = { message_id: payload.mid, to: 'ana@remote.example, b@remote.example', subject: 'Grüße' };
+  const { json } = await house.verify({ identity: link[1], ...known });
+  expect(json).toMatchObject({
+    valid: true,
+    bound: { message_id: true, recipients: true, subject: true, body: null },
+  });
+  const { approval: _, body_hash: __, iat: ___, ...same } = payload;
+  expect(json.payload).toEqual({ ...same, iat: expect.any(Number) });
+});
+
+test('a mailbox with a DID relays its agent’s delegation as it was given', async () => {
+  const { database } = house.runtime;
+  const boxes = ['with-did', 'without-did'].map((name) =>
+    house.mailbox(`${name}@ours.example`, 'autonomous'),
+  );
+  const [bound, unbound] = await Promise.all(boxes);
+  expect(await bindDid(database.pool, bound!.id, 'did:key:z6MkAgent', system('cli'))).toBe(true);
+  expect(await bindDid(database.pool, bound!.id, 'did:key:z6MkAgent', system('cli'))).toBe(false);
+  const ucan = 'a'.repeat(2000);
+  const { fields } = await house.captured(await house.send(bound!.id, { ucan }));
+  expect(fields.get('x-agent-identity')!.replace(/\s+/g, '')).toBe(`did="did:key:z6MkAgent";ucan="${ucan}"`);
+  const other = await house.captured(await house.send(unbound!.id, { ucan }));
+  expect(other.fields.has('x-agent-identity')).toBe(false);
+  const { rows } = await database.pool.query(
+    `select metadata from audit_events where action = 'mailbox.updated' and resource_id = $1`,
+    [bound!.id],
+  );
+  expect(rows).toEqual([{ metadata: { did: { from: null, to: 'did:key:z6MkAgent' } } }]);
+});
+
+test('the private key stands in no answer and no log', async () => {
+  const { rows } = await house.runtime.database.pool.query(
+    'select private_key from signing_keys where private_key is not null',
+  );
+  const secret = rows[0].private_key.split('\n')[1];
+  expect(secret.length).toBeGreaterThan(40);
+  const answers = await Promise.all(
+    ['/.well-known/multimail-signing-key', '/verify', '/v1/audit-log', '/v1/export', '/v1/account'].map(
+      (path) => house.call('GET', path, { key: house.keys.admin }),
+    ),
+  );
+  for (const { text } of answers) expect(text).not.toContain(secret);
+  expect(house.log.join('')).not.toContain(secret);
+  expect(house.log.join('')).not.toContain('PRIVATE KEY');
 });
 
 test('what is no identity is said to be none, with the reason', async () => {

@@ -17,18 +17,22 @@ export interface Marked {
 
 export interface IdentityHouse extends TestApi {
   delivery: Room;
+  /** Every line that was logged. */
+  log: string[];
   /** What was captured of a message, once it was. */
   captured(id: string): Promise<Marked>;
   verify(body: object): Promise<Reply>;
 }
 
 export async function startIdentityHouse(settings: Record<string, unknown> = {}): Promise<IdentityHouse> {
-  const api = await startTestApi(settings);
+  const log: string[] = [];
+  const api = await startTestApi(settings, { log: { write: (line: string) => void log.push(line) } });
   const delivery = await startDelivery(api.runtime, HASTY);
   const admin = { key: api.keys.admin };
   return {
     ...api,
     delivery,
+    log,
     // It may be gone before anyone can see it queued.
     async send(mailbox, fields = {}, key = api.keys.agent) {
       const mail = { to: ['ana@remote.example'], subject: 'Hello', markdown: 'It is done.', ...fields };
