@@ -22,7 +22,9 @@ export async function codeAddress(db: Db, wanted: string | null): Promise<string
       'no_oversight_address',
       'There is no oversight address to which a code could go: set account.oversight_address in the configuration.',
     );
-  if ((await findMailbox(db, wanted)) !== undefined)
+  // Mail to name+tag@ lands in the mailbox name@.
+  const named = [wanted, wanted.replace(/\+[^@]*@/, '@')];
+  if ((await Promise.all(named.map((name) => findMailbox(db, name)))).some((one) => one !== undefined))
     throw new Problem(
       409,
       'no_oversight_address',

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Database, Db } from '../store/database.ts';
 import { forgetKeys } from '../store/idempotency.ts';
 import { forgetCalls } from '../store/idempotent-requests.ts';
+import { forgetCodes } from '../store/operator-codes.ts';
 import { forgetSends } from '../store/recent-sends.ts';
 import { type Rounds, startRounds } from './rounds.ts';
 
@@ -16,6 +17,7 @@ const CHORES: readonly (readonly [what: string, forget: (db: Db, limit: number) 
   ['idempotency_keys', forgetKeys],
   ['idempotent_requests', forgetCalls],
   ['recent_sends', forgetSends],
+  ['operator_codes', forgetCodes],
 ];
 
 /** Starts it; every process may have one, for what one has locked the others leave alone. */

@@ -193,7 +193,7 @@ test('without an oversight address, or with one that programs can read, nothing 
   const key = await admin('unseen');
   const mailbox = await api.mailbox('readable@ours.example', 'gated_send');
   try {
-    for (const address of [null, mailbox.address]) {
+    for (const address of [null, mailbox.address, 'Readable+codes@ours.example']) {
       await set(address);
       expect(await create({ name: 'x', scopes: ['read'] }, key)).toMatchObject({
         status: 409,
