@@ -1,42 +1,42 @@
-/** `postern receipt verify`: whether an approval was given as a receipt says, without asking anyone. */
+/** `postern receipt verify`: whether an approval was given as a receipt says; offline too. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { type PublicJwk, publicKeyOf, readToken } from '../../core/mail/token.ts';
-import { group } from '../command.ts';
-import { Failure, facts, misuse, say } from '../output.ts';
-
-interface Options {
-  keys: string;
-  digest?: string;
-  json?: boolean;
-}
+import { readToken } from '../../core/mail/token.ts';
+import { command, group } from '../command.ts';
+import { Failure, facts, say } from '../output.ts';
+import { publishedKeys } from '../published-keys.ts';
+import type { Common } from '../settings.ts';
 
 export function addReceiptCommands(program: Command): void {
-  group(program, 'receipt', 'receipts of approvals')
-    .command('verify <receipt>')
-    .description('check the receipt of an approval, offline; "-" reads it from standard input')
-    .requiredOption('--keys <file>', 'the published keys, as GET /.well-known/multimail-signing-key answered')
-    .option('--digest <hex>', 'the content that the approval has to be for')
-    .option('--json', 'answer in JSON')
+  const receipt = group(program, 'receipt', 'receipts of approvals');
+  command(receipt, 'verify <receipt>', 'check the receipt of an approval; - reads it from standard input')
+    .option('--digest <hex>', 'the content_digest that the approval has to be for')
+    .option(
+      '--key <file>',
+      'check offline, by a copy of /.well-known/multimail-signing-key or a PEM public key',
+    )
+    .option('--url <url>', 'address of the Postern whose keys count (POSTERN_URL)')
     .action(verify);
 }
 
-function verify(receipt: string, options: Options): void {
-  const text = receipt === '-' ? readFileSync(0, 'utf8') : receipt;
-  const keys = new Map(readKeys(options.keys).map((jwk) => [jwk.kid, publicKeyOf(jwk)]));
-  const token = readToken(text.trim(), (kid) => keys.get(kid));
+async function verify(
+  given: string,
+  { key, digest, ...options }: Common & { digest?: string },
+): Promise<void> {
+  const text = (given === '-' ? readFileSync(0, 'utf8') : given).trim();
+  const { keys, from } = await publishedKeys(key, options);
+  const token = readToken(text, (kid) => keys(kid)?.key);
   if (token === undefined || typeof token.payload.approval !== 'string')
     throw new Failure('this is no receipt of an approval', { code: 'not_a_receipt' });
-  if (token.signature !== 'valid')
-    throw new Failure(
-      token.signature === 'unknown_key'
-        ? `the receipt is signed by a key that ${options.keys} does not hold (${token.kid ?? 'none named'})`
-        : 'the signature does not fit: the receipt was changed or made up',
-      { code: token.signature },
-    );
-  const { payload } = token;
-  if (options.digest !== undefined && options.digest.toLowerCase() !== payload.content_digest)
-    throw new Failure(`the approval is for other content: ${String(payload.content_digest)}`, {
+  const { payload, kid, signature } = token;
+  if (signature === 'unknown_key')
+    throw new Failure(`the receipt is signed by a key that ${from} does not know`, { code: 'unknown_key' });
+  if (signature === 'invalid')
+    throw new Failure('the signature does not fit: the receipt was changed or made up', {
+      code: 'invalid_signature',
+    });
+  if (digest !== undefined && digest.toLowerCase() !== payload.content_digest)
+    throw new Failure(`the approval was for other content: ${String(payload.content_digest)}`, {
       code: 'content_changed',
     });
   say(options, { valid: true, ...payload }, () =>
@@ -45,18 +45,8 @@ function verify(receipt: string, options: Options): void {
       ['approved by', String(payload.approver)],
       ['at', String(payload.at)],
       ['content digest', String(payload.content_digest)],
-      ['policy', payload.policy_hash === null ? undefined : String(payload.policy_hash)],
-      ['signed by key', token.kid ?? ''],
+      ['policy', payload.policy_hash == null ? undefined : String(payload.policy_hash)],
+      ['signed by key', kid ?? ''],
     ]),
   );
-}
-
-/** The current key stands at the top, and with the retired ones in `keys`. */
-function readKeys(file: string): PublicJwk[] {
-  try {
-    const published = JSON.parse(readFileSync(file, 'utf8')) as PublicJwk & { keys?: PublicJwk[] };
-    return published.keys ?? [published];
-  } catch (err) {
-    throw misuse(`${file} cannot be read: ${err instanceof Error ? err.message : String(err)}`);
-  }
 }
