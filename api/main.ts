@@ -18,6 +18,9 @@ export interface Api extends Room {
   port: number;
 }
 
+/** So long what is being answered may take when the room closes. */
+const LAST_MS = 5_000;
+
 /** Opens the HTTP port. Throws with the setting's name when it is taken. */
 export async function startApi(runtime: Runtime): Promise<Api> {
   const { http } = runtime.config;
@@ -46,7 +49,10 @@ export async function startApi(runtime: Runtime): Promise<Api> {
     port,
     async close() {
       waitingOf(runtime).close();
+      // A connection on which nothing was ever asked is not idle to Node, and would be waited for.
+      const stubborn = setTimeout(() => app.server.closeAllConnections(), LAST_MS);
       await app.close();
+      clearTimeout(stubborn);
       await door.close();
       await callsOf(runtime.database.pool)
         .flush()
