@@ -3,11 +3,13 @@ import { z } from 'zod';
 import { type Address, parseAddress } from '../../core/mail/address.ts';
 import type { Runtime } from '../../core/runtime/runtime.ts';
 import { type AccountChanges, readAccount, storageUsed, updateAccount } from '../../core/store/account.ts';
+import { findMailbox } from '../../core/store/accounts.ts';
 import { eraseAccount } from '../../core/store/erasure.ts';
 import { usageByDay } from '../../core/store/usage.ts';
 import { coded } from '../faults.ts';
 import { label } from '../kinds.ts';
 import { type Call, operation, type Tier } from '../operation.ts';
+import { invalid } from '../problem.ts';
 
 const AccountInfo = z.object({
   id: z.string(),
@@ -123,6 +125,19 @@ async function changesOf(input: z.output<typeof Changes>, { runtime }: Call): Pr
   return Object.fromEntries(changed) as AccountChanges;
 }
 
+/** Codes that came to a mailbox of ours could be read by the programs that ask for them. */
+async function requireOutside(address: string, { runtime }: Call): Promise<void> {
+  const untagged = address.replace(/\+[^@]*(?=@)/, '');
+  for (const one of [address, untagged])
+    if ((await findMailbox(runtime.database.pool, one)) !== undefined)
+      throw invalid(400, 'invalid_address', [
+        {
+          field: 'oversight_email',
+          message: 'is a mailbox of this Postern, where programs could read codes',
+        },
+      ]);
+}
+
 const changeAccount = operation({
   name: 'update_account',
   summary: 'Change the name, the oversight address or the postal address; a person confirms it',
@@ -140,7 +155,10 @@ const changeAccount = operation({
   },
   async guard(input, call): Promise<Tier | null> {
     const changes = await changesOf(input, call);
-    if (changes.oversightAddress !== undefined) return 'high';
+    if (changes.oversightAddress != null) {
+      await requireOutside(changes.oversightAddress, call);
+      return 'high';
+    }
     return Object.keys(changes).length > 0 ? 'medium' : null;
   },
   asks: ({ oversight_email }) =>

@@ -91,6 +91,15 @@ describe('changing it', () => {
     expect(await rows('select 1 from operator_codes')).toEqual([]);
   });
 
+  test('takes no oversight address at which programs could read the codes', async () => {
+    await api.mailbox('agent@ours.example', 'gated_send');
+    for (const oversight_email of ['Agent@ours.example', 'agent+codes@ours.example']) {
+      const refused = await change({ oversight_email });
+      expect([refused.status, refused.json.code]).toEqual([400, 'invalid_address']);
+    }
+    expect((await change({ oversight_email: 'people@ours.example' })).status).toBe(200);
+  });
+
   test('by the configuration wins for what it sets, at each start, and leaves the rest', async () => {
     await change({ name: 'By API', physical_address: 'Somewhere' });
     const start = (settings: object) =>
