@@ -44,7 +44,7 @@ export async function setInboxStatus(
       audited as (
         insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
         select case $2 when 'archived' then 'message.archived' when 'deleted' then 'message.deleted' else 'message.read' end,
-               'message', id, mailbox_id, $3, $4, $5, jsonb_build_object('from', was, 'to', $2::text) from moved)
+               'message', id, mailbox_id, $3, $4, $5, jsonb_build_object('status_before', was, 'status', $2::text) from moved)
       select 1 from before`,
     values: [id, status, actor.type, actor.id, actor.name],
   });
