@@ -1,12 +1,13 @@
 /** The two tools for people: the page behind verify links, and `postern verify`. */
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createHash, webcrypto } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createContext, runInContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type IdentityHouse, type Marked, startIdentityHouse } from '../support/identity.ts';
+import { needs } from '../support/needs.ts';
 
 const LAUNCHER = join(import.meta.dirname, '../../cli/postern.js');
 
@@ -240,6 +241,39 @@ describe('the page behind verify links', () => {
     expect(page.get('verdict')!.textContent).toMatch(/no token/);
   });
 });
+
+/** The example of docs/identity.md, which knows nothing of ours, wants a package that not every machine has. */
+function hasCryptography(): boolean {
+  try {
+    execFileSync('python3', ['-c', 'import cryptography, sys; assert sys.version_info >= (3, 11)'], {
+      stdio: 'ignore',
+    });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test.skipIf(needs('python3') || !hasCryptography())(
+  'the example in Python comes to the same end',
+  async () => {
+    const markdown = readFileSync(join(import.meta.dirname, '../../docs/identity.md'), 'utf8');
+    const program = write('verify.py', /```python\n([\s\S]*?)```/.exec(markdown)![1]!);
+    const keys = write('keys.json', (await house.call('GET', '/.well-known/multimail-signing-key')).text);
+    const bot = (await house.mailbox('python@ours.example', 'autonomous')).id;
+    const fields = { subject: 'Grüße, e\u0301', to: ['Ana@remote.example'], cc: ['b@remote.example'] };
+    const { raw } = await house.captured(
+      await house.send(bot, { ...fields, markdown: 'We  pay \n\n  five.' }),
+    );
+    const run = (name: string, mail: Buffer | string) =>
+      execFileSync('python3', [program, write(name, mail), keys], { stdio: 'pipe' }).toString();
+    expect(run('mail.eml', raw)).toBe('verified: an AI agent of Postern\n');
+    expect(() => run('body.eml', raw.toString('latin1').replace('five', 'nine'))).toThrow(/body_hash/);
+    expect(() => run('to.eml', raw.toString('latin1').replace(/^To: /m, 'To: eve@remote.example, '))).toThrow(
+      /to_hash/,
+    );
+  },
+);
 
 test('anyone may ask sixty times a minute, and is then told when to come back', async () => {
   const answers = [];
