@@ -164,7 +164,7 @@ export async function listQueue(db: Db, filter: QueueFilter): Promise<Page> {
   const wheres = ['not exists (select 1 from mailboxes s where s.id = m.mailbox_id and s.is_system)'];
   if (filter.mailboxId !== null) wheres.push(`m.mailbox_id = ${bind(filter.mailboxId)}`);
   if (filter.states !== null) wheres.push(`m.state = any(${bind(filter.states)}::text[])`);
-  // Live mail always has somebody to wake, and the index of that is small however much mail there was.
+  // Such mail always has somebody to wake, and the index of that is small however much mail there was.
   if (filter.states?.every((state) => LIVE.includes(state))) wheres.push('m.wake_at is not null');
   if (filter.kind !== null) wheres.push(`m.kind = ${bind(filter.kind)}`);
   if (filter.afterId !== null) wheres.push(`m.id < ${bind(filter.afterId)}`);
@@ -176,7 +176,7 @@ export async function listQueue(db: Db, filter: QueueFilter): Promise<Page> {
   return pageOf(rows, filter.limit);
 }
 
-const LIVE: readonly State[] = ['received', 'held', 'scheduled', 'queued', 'relaying', 'in_doubt'];
+const LIVE: readonly State[] = ['received', 'held', 'scheduled', 'queued', 'relaying'];
 
 /** Messages by their ids that are new mail in their mailboxes: what waits for mail is told of these. */
 export async function readNewMail(db: Db, ids: readonly string[]): Promise<MessageFacts[]> {

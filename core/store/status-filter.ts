@@ -30,9 +30,21 @@ export const STATUS_CONDITIONS = {
 
 export type Status = keyof typeof STATUS_CONDITIONS;
 
+const FRESH = new Set<Status>(['unread', 'spam_flagged']);
+/** Mail with somebody to wake for it: the index of that is small however much mail there was. */
+const LIVE = new Set<Status>([
+  'pending_scan',
+  'pending_send_approval',
+  'pending_inbound_approval',
+  'scheduled',
+  'queued',
+  'sending',
+  'spam_quarantined',
+]);
+
 /** Any of the statuses. A condition that all share is said once in front, where the planner looks for an index. */
 export function anyStatus(statuses: readonly Status[]): string {
-  const isNew = (status: Status) => status === 'unread' || status === 'spam_flagged';
   const any = statuses.map((status) => `(${STATUS_CONDITIONS[status]})`).join(' or ');
-  return statuses.every(isNew) ? `(${NEW} and (${any}))` : `(${any})`;
+  if (statuses.every((status) => FRESH.has(status))) return `(${NEW} and (${any}))`;
+  return statuses.every((status) => LIVE.has(status)) ? `(m.wake_at is not null and (${any}))` : `(${any})`;
 }
