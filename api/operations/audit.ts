@@ -128,6 +128,7 @@ export const exportAuditLog = operation({
   path: '/v1/audit-log/export',
   input: Filters.extend({ format: z.enum(['ndjson', 'csv']).default('ndjson') }),
   output: 'raw',
+  media: ['application/x-ndjson', 'text/csv'],
   async handle(input, call) {
     const filter = await filterOf(input, call);
     await record(call.runtime.database.pool, {

@@ -97,6 +97,7 @@ export const rawCaptured = operation({
   path: '/v1/capture/:id/raw',
   input: z.object({ id: anyId }),
   output: 'raw',
+  media: ['message/rfc822'],
   async handle({ id }, { runtime, caller }) {
     const bytes = await readCapturedBytes(
       runtime.database.pool,

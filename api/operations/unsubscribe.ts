@@ -38,6 +38,7 @@ const showUnsubscribe = operation({
   input,
   media: ['text/html'],
   output: 'raw',
+  media: ['text/html'],
   async handle({ token }, call) {
     const found = await meant(token, call);
     if (found === undefined) return unknown();
@@ -62,6 +63,7 @@ const unsubscribe = operation({
   input,
   media: ['text/html'],
   output: 'raw',
+  media: ['text/html'],
   async handle({ token }, call) {
     const found = await meant(token, call);
     if (found === undefined) return unknown();
