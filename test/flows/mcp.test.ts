@@ -127,6 +127,19 @@ test('what is no request is told so, in the words of JSON-RPC where it can be', 
   expect({ status: note.status, text: note.text }).toEqual({ status: 202, text: '' });
 });
 
+test('a message larger than the largest mail is refused before it is read', async () => {
+  const key = bearer(api.keys.agent);
+  const { hostname, port } = new URL(api.url);
+  const status = await new Promise((resolve, reject) => {
+    const headers = { ...key, 'content-type': 'application/json', 'content-length': String(41 << 20) };
+    const asked = request({ hostname, port, path: '/mcp', method: 'POST', headers, agent: false });
+    asked.on('response', (reply) => resolve(reply.statusCode));
+    asked.on('error', reject);
+    asked.write('{');
+  });
+  expect(status).toBe(413);
+});
+
 test('a client that reads nothing but streams gets one, which ends with the answer', async () => {
   const reply = await post({ ...bearer(api.keys.agent), accept: 'text/event-stream' });
   expect(reply.headers['content-type']).toBe('text/event-stream');
@@ -145,6 +158,20 @@ test('guessing keys is stopped here as everywhere', async () => {
     const guess = () => own.call('POST', '/mcp', { key: `mm_test_${'x'.repeat(32)}`, body: LIST });
     for (let n = 0; n < 20; n++) expect((await guess()).status).toBe(401);
     const stopped = await guess();
+    expect(stopped.status).toBe(429);
+    expect(stopped.headers.get('retry-after')).toMatch(/^\d+$/);
+  } finally {
+    await own.close();
+  }
+});
+
+test('where keys are limited, a key has no more calls here than elsewhere', async () => {
+  const own = await startTestApi({ limits: { requests_per_key_minute: 3 } });
+  try {
+    const call = () => own.call('POST', '/mcp', { key: own.keys.agent, body: LIST });
+    expect((await own.call('GET', '/v1/mailboxes', { key: own.keys.agent })).status).toBe(200);
+    expect([(await call()).status, (await call()).status]).toEqual([200, 200]);
+    const stopped = await call();
     expect(stopped.status).toBe(429);
     expect(stopped.headers.get('retry-after')).toMatch(/^\d+$/);
   } finally {
@@ -213,6 +240,23 @@ test.each([
   expect(text).toMatch(/^404 hosted_only: [^{]+\{\s+"hint": ".{10,}"\s+\}$/);
 });
 
+test('signing up elsewhere takes what it takes there, and is refused as the rest', async () => {
+  const solution = { algorithm: 'SHA-256', challenge: 'c', number: 1, salt: 's', signature: 'x' };
+  const given = {
+    operator_name: 'Ana',
+    oversight_email: 'ana@remote.example',
+    accepted_tos: true,
+    accepted_operator_agreement: true,
+    accepted_anti_spam_policy: true,
+    pow_solution: solution,
+  };
+  expect((await once(api.keys.agent, 'create_account', given)).text).toMatch(/^404 hosted_only/);
+  const { pow_solution: _, ...without } = given;
+  expect((await once(api.keys.agent, 'create_account', without)).text).toMatch(
+    /^400 missing_field: pow_solution/,
+  );
+});
+
 test('setup_multimail says in plain text how to connect', async () => {
   const { blocks, isError } = await once(api.keys.agent, 'setup_multimail');
   expect(isError).toBe(false);
@@ -231,6 +275,13 @@ test('an input that a tool does not take is an error, not lost', async () => {
     isError: true,
     text: expect.stringMatching(/^400 missing_field: mailbox_id/),
   });
+});
+
+test('what older clients say of ai_disclosure is heard, and it stays on', async () => {
+  const set = (value: boolean) =>
+    once(api.keys.admin, 'update_mailbox', { mailbox_id: 'agent@ours.example', ai_disclosure: value });
+  expect((await set(true)).isError).toBe(false);
+  expect((await set(false)).text).toMatch(/^400 ai_disclosure_locked/);
 });
 
 test('a tool that is not there names the one that is', async () => {
