@@ -176,7 +176,6 @@ const exportAll = operation({
   input: z.object({ format: z.enum(['json', 'ndjson']).default('json') }),
   media: ['application/json', 'application/x-ndjson'],
   output: 'raw',
-  media: ['application/json', 'application/x-ndjson'],
   async handle({ format }, call) {
     const { runtime, caller } = call;
     const { id } = await readAccount(runtime.database.pool);

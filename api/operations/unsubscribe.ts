@@ -38,7 +38,6 @@ const showUnsubscribe = operation({
   input,
   media: ['text/html'],
   output: 'raw',
-  media: ['text/html'],
   async handle({ token }, call) {
     const found = await meant(token, call);
     if (found === undefined) return unknown();
@@ -63,7 +62,6 @@ const unsubscribe = operation({
   input,
   media: ['text/html'],
   output: 'raw',
-  media: ['text/html'],
   async handle({ token }, call) {
     const found = await meant(token, call);
     if (found === undefined) return unknown();
