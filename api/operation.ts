@@ -128,7 +128,7 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodT
   /** Whether a person has to confirm this call by a code, and how much is at stake; null for not. */
   guard?(input: z.output<I>, call: Call): Promise<Tier | null>;
   /** What the caller wants, as the mail with the code says it after "asks to"; the summary when left out. */
-  asks?(input: z.output<I>): string;
+  asks?(input: z.output<I>, call: Call): string | Promise<string>;
   tool?: Tool;
   handle(input: z.output<I>, call: Call): Promise<z.input<O> | Answer<z.input<O>> | Raw>;
 }

@@ -92,7 +92,7 @@ async function ask(operation: Operation, input: Record<string, unknown>, call: C
       ...subjectOf(call),
       operation: operation.name,
       boundTo: bindingOf(operation.name, input, call),
-      words: operation.asks?.(input) ?? lowerFirst(operation.summary),
+      words: (await operation.asks?.(input, call)) ?? lowerFirst(operation.summary),
       lifeSeconds: LIFE_SECONDS,
     },
     to,

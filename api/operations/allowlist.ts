@@ -77,8 +77,8 @@ export const addAllowed = operation({
     const known = await findAllowlistEntry(call.runtime.database.pool, id, { pattern });
     return known === undefined ? 'medium' : null;
   },
-  asks: ({ mailbox_id, pattern }) =>
-    `let ${quoted(mailbox_id)} write to ${quoted(pattern)} without anybody's approval`,
+  asks: async ({ mailbox_id, pattern }, call) =>
+    `let ${quoted((await namedMailbox(mailbox_id, call)).address)} write to ${quoted(pattern)} without anybody's approval`,
   async handle({ mailbox_id, pattern, note }, { runtime, caller, ...call }) {
     const { id } = await namedMailbox(mailbox_id, { runtime, caller, ...call });
     const entry = await addAllowlistEntry(
@@ -111,8 +111,11 @@ export const removeAllowed = operation({
     await entryOf(mailbox_id, entry_id, call);
     return 'medium';
   },
-  asks: ({ mailbox_id, entry_id }) =>
-    `remove the allowlist entry ${quoted(entry_id)} of ${quoted(mailbox_id)}`,
+  async asks({ mailbox_id, entry_id }, call) {
+    const { address } = await namedMailbox(mailbox_id, call);
+    const { entry } = await entryOf(mailbox_id, entry_id, call);
+    return `let ${quoted(address)} write to ${quoted(entry.pattern)} only with approval again`;
+  },
   async handle({ mailbox_id, entry_id }, call) {
     const { mailboxId, entry } = await entryOf(mailbox_id, entry_id, call);
     const { runtime, caller } = call;

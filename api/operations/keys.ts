@@ -188,7 +188,8 @@ export const updateApiKey = operation({
     const added = checkedScopes(scopes).filter((scope) => !key.scopes.includes(scope));
     return tierOf(added) === 'high' ? 'high' : null;
   },
-  asks: ({ key_id, scopes }) => `let the API key ${quoted(key_id)} do this: ${(scopes ?? []).join(', ')}`,
+  asks: async ({ key_id, scopes }, call) =>
+    `let ${await keyInWords(key_id, call)} do this: ${(scopes ?? []).join(', ')}`,
   async handle({ key_id, name, scopes }, { runtime, caller }) {
     const changes = {
       name: name ?? null,
@@ -220,13 +221,20 @@ export const revokeApiKey = operation({
     if (key === undefined) throw notFound('There is no such key.');
     return key.revokedAt === null ? 'medium' : null;
   },
-  asks: ({ key_id }) => `end the API key ${quoted(key_id)}`,
+  asks: async ({ key_id }, call) => `end ${await keyInWords(key_id, call)}`,
   async handle({ key_id }, { runtime, caller }) {
     if (!(await revokeKey(runtime.database.pool, idOf(key_id, 'key'), caller.actor)))
       throw notFound('There is no such key.');
     return { status: 'revoked' as const };
   },
 });
+
+/** By what its owner knows it. */
+async function keyInWords(id: string, { runtime }: Call): Promise<string> {
+  const key = await readKey(runtime.database.pool, id);
+  if (key === undefined) return `the API key ${quoted(id)}`;
+  return `the API key ${quoted(key.name)} (${key.prefix}...) of ${quoted(key.principalName)}`;
+}
 
 async function livingKey(id: string, { runtime }: Call): Promise<KeyFacts> {
   const key = await readKey(runtime.database.pool, idOf(id, 'key'));

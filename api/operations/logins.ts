@@ -92,7 +92,8 @@ export const addLogin = operation({
     if ((await findLogin(call.runtime.database.pool, username ?? address)) !== undefined) throw taken();
     return 'medium';
   },
-  asks: ({ mailbox }) => `make a login that sends mail as ${quoted(mailbox)}`,
+  asks: async ({ mailbox }, call) =>
+    `make a login that sends mail as ${quoted((await namedMailbox(mailbox, call)).address)}`,
   async handle(input, call) {
     const mailbox = await namedMailbox(input.mailbox, call);
     const username = input.username ?? mailbox.address;

@@ -74,12 +74,16 @@ function presentOf(mailbox: MailboxFacts): Record<(typeof WATCHED)[number], stri
   };
 }
 
+function watchedChanges(wanted: Wanted, mailbox: MailboxFacts): (typeof WATCHED)[number][] {
+  const present = presentOf(mailbox);
+  return WATCHED.filter((name) => wanted[name] !== undefined && wanted[name] !== present[name]);
+}
+
 /** Refuses what is to be refused before a person is asked; setting a field to what it is needs nobody. */
 async function guard(wanted: Wanted, call: Call): Promise<Tier | null> {
   const mailbox = await namedMailbox(wanted.mailbox_id, call);
   refuseLoosening(mailbox, wanted.oversight_mode as Mode | undefined);
-  const present = presentOf(mailbox);
-  const changed = WATCHED.filter((name) => wanted[name] !== undefined && wanted[name] !== present[name]);
+  const changed = watchedChanges(wanted, mailbox);
   for (const name of ['webhook_url', 'oversight_webhook_url'] as const) {
     const url = wanted[name];
     if (url != null && changed.includes(name)) await requireSafeTarget(url, name, call);
@@ -104,11 +108,12 @@ function upgradeRequired({ id, oversightMode }: MailboxFacts, asked: Mode): Prob
   );
 }
 
-function asks(wanted: Wanted): string {
-  const changes = WATCHED.filter((name) => wanted[name] !== undefined).map((name) =>
+async function asks(wanted: Wanted, call: Call): Promise<string> {
+  const mailbox = await namedMailbox(wanted.mailbox_id, call);
+  const changes = watchedChanges(wanted, mailbox).map((name) =>
     wanted[name] === null ? `remove ${name}` : `set ${name} to ${quoted(String(wanted[name]))}`,
   );
-  return `${changes.join(' and ')} in the mailbox ${quoted(wanted.mailbox_id)}`;
+  return `${changes.join(' and ')} in the mailbox ${quoted(mailbox.address)}`;
 }
 
 function changesOf(wanted: Wanted): MailboxChanges {

@@ -9,6 +9,7 @@ import {
   updateWebhook,
   type Webhook,
 } from '../../core/store/webhooks.ts';
+import { quoted } from '../code-mail.ts';
 import { afterCursor } from '../cursor.ts';
 import { anyId, idOf, limit, truth } from '../kinds.ts';
 import { operation } from '../operation.ts';
@@ -100,6 +101,7 @@ const makeWebhook = operation({
     if (mailbox_id != null) await namedMailbox(mailbox_id, call);
     return 'medium';
   },
+  asks: ({ url, events }) => `tell ${quoted(url)} of these events: ${events.join(', ')}`,
   async handle({ url, events, mailbox_id, secret }, call) {
     const mailbox = mailbox_id == null ? undefined : await namedMailbox(mailbox_id, call);
     const webhook = { url, events, secret, mailboxId: mailbox?.id ?? null };

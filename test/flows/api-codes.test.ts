@@ -86,6 +86,22 @@ test('the mail says who asks, for what, and that nobody asks for the code by pho
   expect(rows[0].bytes).toMatch(/^Auto-Submitted: auto-generated\r$/m);
 });
 
+test('what is meant is told by its name, not by its id', async () => {
+  const key = await admin();
+  const told = async () => (await mailedNotices(db()))[0]!.text.split(/\r?\n/)[2];
+  const doomed = await api.key({ name: 'old robot', principal: { kind: 'agent', name: 'robot' } });
+  await api.call('DELETE', `/v1/api-keys/${doomed.id}`, { key });
+  expect(await told()).toMatch(/^ {4}end the API key "old robot" \(mm_test_.{6}\.\.\.\) of "robot"$/);
+  const mailbox = await api.mailbox('told@ours.example', 'gated_send');
+  const path = `/v1/mailboxes/${mailbox.id}`;
+  await api.call('POST', `${path}/allowlist`, { key, body: { pattern: '@remote.example' } });
+  expect(await told()).toBe(
+    `    let "told@ours.example" write to "*@remote.example" without anybody's approval`,
+  );
+  await api.call('PATCH', path, { key, body: { auto_bcc: 'spy@remote.example', auto_cc: null } });
+  expect(await told()).toBe('    set auto_bcc to "spy@remote.example" in the mailbox "told@ours.example"');
+});
+
 test('what somebody calls a key cannot write lines of the mail', async () => {
   const key = await admin();
   await api.key({ scopes: ['admin'], principal: { kind: 'user', name: 'Ünal\u202e evil' } });
