@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newId } from '../../core/mail/id.ts';
 import { provisionMailboxes } from '../../core/runtime/provision.ts';
 import { listMailboxes } from '../../core/store/accounts.ts';
 import { listAllowlist } from '../../core/store/allowlists.ts';
-import { record } from '../../core/store/audit.ts';
+import { record, seqOf } from '../../core/store/audit.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 import { testConfig } from '../support/runtime.ts';
 
@@ -148,6 +149,55 @@ test('what retention has removed is still found by what the log kept of it', asy
     tags: { era: 'old' },
     to: ['old@removed.example'],
   });
+});
+
+test('a tag on thousands of messages is answered the same way as one on few, from both ends of the log', async () => {
+  const db = api.runtime.database.pool;
+  const mailbox = await api.mailbox('many@ours.example', 'gated_send');
+  const ids = `upper(substr(md5('many' || i), 1, 26))`;
+  await db.query(
+    `insert into messages (id, kind, direction, source, state, mailbox_id, reverse_path, forward_paths, content_id, size,
+       digest, facts, tags, effective_mode)
+     select ${ids}, 'mail', 'outbound', 'rest', 'relayed', $1, 'm@ours.example', '{b@y.example}', $1, 1, sha256('x'), '{}',
+       case when i % 3 = 0 then '{"rare":"1","many":"1"}'::jsonb else '{"many":"1"}' end, 'autonomous'
+       from generate_series(1, 2300) i`,
+    [mailbox.id],
+  );
+  await db.query(
+    `insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name)
+     select action, 'message', ${ids}, $1, 'system', 'test'
+       from generate_series(1, 2300) i, unnest(array['message.accepted', 'message.released']) action`,
+    [mailbox.id],
+  );
+  // Beyond the stretch that is looked at first, so that the rest of the log is asked as well.
+  await db.query(
+    `insert into audit_events (action, resource_type, resource_id, actor_type, actor_name)
+     select 'filler.between', 'message', $1, 'system', 'test' from generate_series(1, 9000)`,
+    [newId()],
+  );
+  const expected = async (tag: string, order: string) =>
+    (
+      await db.query<{ seq: number }>(
+        `select e.seq from audit_events e join messages m on m.id = e.resource_id where m.tags ? $1 order by e.seq ${order}`,
+        [tag],
+      )
+    ).rows.map(({ seq }) => seq);
+  for (const tag of ['many', 'rare']) {
+    const seen: number[] = [];
+    for (let cursor: string | null = ''; cursor !== null && seen.length < 1_000; ) {
+      const page = await audit(`?tag=${tag}&limit=100${cursor === '' ? '' : `&cursor=${cursor}`}`);
+      seen.push(...page.entries.map(({ id }) => seqOf(id)!));
+      cursor = page.cursor;
+    }
+    expect(seen).toEqual((await expected(tag, 'desc')).slice(0, seen.length));
+    expect(seen.length).toBeGreaterThanOrEqual(1_000);
+    const all = await api.call('GET', `/v1/audit-log/export?tag=${tag}`, { key: api.keys.admin });
+    const exported = all.text
+      .trim()
+      .split('\n')
+      .map((line) => seqOf((JSON.parse(line) as Entry).id));
+    expect(exported).toEqual(await expected(tag, 'asc'));
+  }
 });
 
 test('a filter that means nothing is refused rather than left out', async () => {
