@@ -51,9 +51,13 @@ async function erase(db: Db, accountId: string, actor: Actor): Promise<void> {
                auto_cc = null, auto_bcc = null, webhook_url = null, oversight_webhook_url = null,
                signature_block = null, changed_at = now()
          where not is_system returning id, deleted_at),
-      ended as (update submission_logins set revoked_at = now() where revoked_at is null)
+      ended as (
+        update submission_logins set revoked_at = now() where revoked_at is null returning id, mailbox_id)
       insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name)
-      select 'mailbox.deleted', 'mailbox', id, id, $1, $2, $3 from closed where deleted_at = now()`,
+      select action, type, id, mailbox_id, $1, $2, $3 from (
+        select 'mailbox.deleted', 'mailbox', id::text, id::text from closed where deleted_at = now()
+        union all select 'login.revoked', 'login', id, mailbox_id from ended
+      ) as told(action, type, id, mailbox_id)`,
     values: [actor.type, actor.id, actor.name],
   });
   await db.query(`truncate ${EMPTIED.join(', ')}`);
