@@ -91,6 +91,34 @@ test('the same call is told in the same words, over HTTP and over standard input
   await remote.close();
 });
 
+test('a message is sent, tagged, read and taken back, its mailbox being named once or never', async () => {
+  const env = { POSTERN_URL: api.url, POSTERN_API_KEY: api.keys.agent };
+  await withClient(env, async (client) => {
+    const sent = await callTool(client, 'send_email', {
+      to: ['ana@remote.example'],
+      subject: 'Hello',
+      markdown: 'It is *done*.',
+      tags: { project: 'x' },
+      mailbox_id: 'first@ours.example',
+    });
+    expect(sent.json).toMatchObject({ status: 'pending_scan' });
+    const email_id = sent.json.id;
+    await api.until(email_id, 'pending_send_approval');
+    const tagged = await callTool(client, 'set_tags', { email_id, tags: { step: 'two' } });
+    expect(tagged.isError).toBe(false);
+    expect((await callTool(client, 'delete_tag', { email_id, key: 'project' })).isError).toBe(false);
+    expect((await callTool(client, 'get_tags', { email_id })).json.tags).toEqual({ step: 'two' });
+    const read = await callTool(client, 'read_email', { email_id });
+    expect(read.blocks).toHaveLength(2);
+    expect(read.blocks[1]).toMatch(/BEGIN UNTRUSTED EMAIL BODY \w+ ---\nIt is \*done\*\.\n/);
+    const pending = await callTool(client, 'list_pending');
+    expect(pending.json.emails).toMatchObject([{ id: email_id }]);
+    expect(pending.blocks).toHaveLength(3);
+    expect((await callTool(client, 'cancel_message', { email_id })).isError).toBe(false);
+    expect((await callTool(client, 'read_email', { email_id })).json.status).toBe('cancelled');
+  });
+});
+
 test('a Postern that is not there is an answer, and no crash', async () => {
   await withClient({ POSTERN_URL: 'http://127.0.0.1:9', POSTERN_API_KEY: api.keys.agent }, async (client) => {
     expect(await names(client)).toContain('setup_multimail');

@@ -138,3 +138,16 @@ test('a tool is shown one form of each input, though REST reads several', () => 
   expect(update.forward_inbound).toMatchObject({ type: 'boolean' });
   expect(update.auto_cc).toMatchObject({ type: ['string', 'null'] });
 });
+
+test('what tells of mail is told as mail', () => {
+  const told = OPERATIONS.flatMap(({ name, tool }) => (tool?.tells ? [[name, tool.tells] as const] : []));
+  expect(Object.fromEntries(told.filter(([, how]) => how !== 'json'))).toEqual({
+    check_inbox: 'fields',
+    get_thread: 'fields',
+    list_spam: 'fields',
+    wait_for_email: 'fields',
+    read_email: 'message',
+    list_pending: 'messages',
+    setup_multimail: 'text',
+  });
+});
