@@ -84,7 +84,8 @@ export function canonicalJson(value: unknown): string {
 /** The token over `payload` and the name of the key, which becomes its member `kid`. */
 export function signToken(payload: object, { kid, privateKey }: SigningKey): string {
   const bytes = Buffer.from(canonicalJson({ ...payload, kid }));
-  const signature = sign('sha256', bytes, { key: privateKey, dsaEncoding: RAW });
+  // Asked for r ‖ s, Node takes twice as long as for DER.
+  const signature = rawOf(sign('sha256', bytes, privateKey));
   return `${bytes.toString('base64url')}.${signature.toString('base64url')}`;
 }
 
@@ -108,6 +109,20 @@ export function readToken(
   if (key === undefined) return { payload, kid, signature: 'unknown_key' };
   const holds = signature.length === 64 && verify('sha256', bytes, { key, dsaEncoding: RAW }, signature);
   return { payload, kid, signature: holds ? 'valid' : 'invalid' };
+}
+
+/** The two integers of a DER signature (RFC 3279 §2.2.3), each in 32 bytes. */
+function rawOf(der: Buffer): Buffer {
+  const raw = Buffer.alloc(64);
+  let at = 2; // behind the tag and the length of the sequence
+  for (const end of [32, 64]) {
+    const length = der[at + 1]!;
+    const integer = der.subarray(at + 2, at + 2 + length);
+    const digits = integer.subarray(Math.max(0, length - 32)); // without the zero that says it is positive
+    digits.copy(raw, end - digits.length);
+    at += 2 + length;
+  }
+  return raw;
 }
 
 /** Node reads over what is not base64url; here one value is spelt in one way only. */
