@@ -237,7 +237,8 @@ test('an export streams everything that matches, oldest first, and leaves its ow
   expect(entries.map(({ resource_id }) => resource_id)).toEqual(
     Array.from({ length: 1005 }, (_, n) => String(n)),
   );
-  expect((await audit('?action=audit.exported')).entries).toHaveLength(1);
+  const [trace] = (await audit('?action=audit.exported')).entries;
+  expect(trace!.metadata).toMatchObject({ format: 'ndjson', filter: { actions: ['test.*'] } });
 });
 
 test('an entry is one line to every reader, whatever a reviewer wrote', async () => {
