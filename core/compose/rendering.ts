@@ -11,7 +11,9 @@ import { renderMarkdown } from './markdown.ts';
 
 // The worst of this length takes a few hundredths of a second.
 const SHORT = 2_000;
-const LIMIT_MS = 1_500;
+// Ten times what the longest honest text takes. A thread that has to load first gets its own time for that.
+const LIMIT_MS = 3_000;
+const LOAD_MS = 15_000;
 const WAITING = 16;
 const IDLE_MS = 30_000;
 
@@ -47,30 +49,35 @@ async function work(): Promise<void> {
   idle = setTimeout(end, IDLE_MS).unref();
 }
 
-function renderOne(text: string): Promise<string | null> {
-  return new Promise((resolve) => {
-    thread ??= begin();
-    const worker = thread;
-    const settle = (html: string | null, broken: boolean) => {
-      clearTimeout(timer);
-      worker.removeAllListeners();
-      worker.on('error', () => {}); // what it says while it ends is of no use any more
-      if (broken) end();
-      else worker.unref();
-      resolve(html);
-    };
-    const timer = setTimeout(() => settle(null, true), LIMIT_MS);
-    worker.once('message', (html: string | null) => settle(html, false));
-    worker.once('error', () => settle(null, true));
-    worker.once('exit', () => settle(null, true));
-    worker.ref();
-    worker.postMessage(text);
-  });
+async function renderOne(text: string): Promise<string | null> {
+  if (thread === undefined) {
+    thread = new Worker(new URL('./render-thread.ts', import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: 256 },
+    });
+    // What it says while it ends is of no use any more.
+    thread.on('error', () => {});
+    if ((await answerOf(thread, LOAD_MS)) !== 'ready') return null;
+  }
+  thread.postMessage(text);
+  return answerOf(thread, LIMIT_MS);
 }
 
-function begin(): Worker {
-  return new Worker(new URL('./render-thread.ts', import.meta.url), {
-    resourceLimits: { maxOldGenerationSizeMb: 256 },
+/** What the thread says next; null, and the end of it, when it says nothing in time or cannot go on. */
+function answerOf(worker: Worker, limitMs: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const settle = (answer: string | null) => {
+      clearTimeout(timer);
+      worker.off('message', settle).off('exit', broken);
+      worker.unref();
+      resolve(answer);
+    };
+    const broken = () => {
+      end();
+      settle(null);
+    };
+    const timer = setTimeout(broken, limitMs);
+    worker.ref();
+    worker.on('message', settle).on('exit', broken);
   });
 }
 

@@ -1,5 +1,5 @@
 import { simpleParser } from 'mailparser';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startApi } from '../../api/main.ts';
 import { system } from '../../core/mail/actor.ts';
 import type { Mode } from '../../core/mail/mode.ts';
@@ -160,6 +160,16 @@ describe('what is sent', () => {
   });
 });
 
+test('a file whose name could mislead gets another, and the reviewer is told', async () => {
+  const box = await sender('gated_send');
+  const { json } = await box.send({ attachments: [file({ name: '../\u202ecod.exe' })] });
+  await api.until(json.id, 'pending_send_approval');
+  const [hold] = await rows('select reasons from holds where message_id = $1', json.id);
+  expect(hold.reasons).toContain(
+    'note: attached files had names that could mislead, and are now called ..__cod.exe',
+  );
+});
+
 describe('what cannot be sent is refused, and named', () => {
   test.each<[string, object, number, string, string?]>([
     ['no recipient', { to: [] }, 400, 'invalid_field', 'to'],
@@ -286,11 +296,18 @@ describe('a request that is repeated', () => {
 
   test('under its key is answered although its time has passed by now', async () => {
     const box = await sender();
-    const fields = { idempotency_key: 'k', send_at: new Date(Date.now() + 3_600_000).toISOString() };
-    const { json } = await box.send(fields);
-    await rows(`update idempotency_keys set request_sha256 = request_sha256 where message_id = $1`, json.id);
-    const past = { ...fields, send_at: new Date(Date.now() - 3_600_000).toISOString() };
-    expect((await box.send(past)).json.code).toBe('idempotency_mismatch'); // not send_at_past: the key is asked first
+    const send_at = new Date(Date.now() + 3_600_000).toISOString();
+    const { json } = await box.send({ idempotency_key: 'k', send_at });
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 7_200_000 });
+    try {
+      expect((await box.send({ send_at })).json.code).toBe('send_at_past');
+      expect(await box.send({ idempotency_key: 'k', send_at })).toMatchObject({
+        status: 200,
+        json: { id: json.id, status: 'already_sent' },
+      });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('does not use up its key where it was refused for its form', async () => {
