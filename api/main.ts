@@ -1,4 +1,5 @@
 /** The window for people and programs: REST, health, metrics, the queue view. */
+import { baseUrlOf } from '../core/runtime/base-url.ts';
 import type { Room, Runtime } from '../core/runtime/runtime.ts';
 import { callsOf } from '../core/store/usage.ts';
 import { authenticator } from './authentication.ts';
@@ -26,7 +27,7 @@ export async function startApi(runtime: Runtime): Promise<Api> {
   const { http } = runtime.config;
   const app = await buildServer(runtime);
   const door = openDoor(runtime);
-  const baseUrl = (http.public_url ?? `http://${http.host}:${http.port}`).replace(/\/+$/, '');
+  const baseUrl = baseUrlOf(runtime.config);
   const keys = authenticator(runtime.database.pool, {
     baseUrl,
     requestsPerMinute: runtime.config.limits.requests_per_key_minute,
