@@ -2,9 +2,11 @@
  * The text of messages. Of large mail only the text is read from the store: where it lies was noted at the door.
  * Whoever shows what comes from here takes care where: api.md 0.3 allows it in two places.
  */
+import type { Draft } from '../core/compose/draft.ts';
 import { parseHeaders } from '../core/mail/headers.ts';
 import { readStructure, type Structure, type TextPart } from '../core/mail/structure.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
+import { readComposition } from '../core/store/compositions.ts';
 import { readLargeContent, readSlice } from '../core/store/contents.ts';
 import type { Db } from '../core/store/database.ts';
 import { textOfPart } from './text-of-part.ts';
@@ -34,6 +36,17 @@ export async function bodyOf(message: WithContent, { database }: Pick<Runtime, '
   const slice = async (part: TextPart, length: number) =>
     raw.subarray(raw.length - part.from, raw.length - part.from + length);
   return textOf(structure.texts, slice);
+}
+
+/** The text of one message as whoever wrote it gave it to us, without the footer; of other mail the same as `bodyOf`. */
+export async function markdownOf(
+  message: WithContent & { id: string; source: string },
+  runtime: Pick<Runtime, 'database'>,
+): Promise<string> {
+  const composed =
+    message.source === 'rest' ? await readComposition(runtime.database.pool, message.id) : undefined;
+  const { markdown } = (composed?.draft ?? {}) as Partial<Draft>;
+  return markdown ?? bodyOf(message, runtime);
 }
 
 /** Texts of several messages by their ids, a few at a time. */

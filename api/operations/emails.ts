@@ -5,7 +5,7 @@ import { listMailbox } from '../../core/store/listing.ts';
 import { type MessageFacts, type MessageRecord, readRaw } from '../../core/store/messages.ts';
 import { listPausedRoutes } from '../../core/store/overview.ts';
 import type { Status } from '../../core/store/status-filter.ts';
-import { bodyOf, withStructure } from '../bodies.ts';
+import { markdownOf, withStructure } from '../bodies.ts';
 import { cursorOf, paging, placeOf } from '../cursor.ts';
 import { explain } from '../explain.ts';
 import { anyId, direction, idOf, limit, moment, several, tagFilter, truth } from '../kinds.ts';
@@ -148,7 +148,7 @@ export const readEmail = operation({
     refuseHeldInbound(message, call);
     const { runtime } = call;
     const full = await withStructure(await read(message, call), runtime.database.pool);
-    const text = await bodyOf(full, runtime);
+    const text = await markdownOf(full, runtime);
     return {
       ...emailOf(full),
       markdown: text,

@@ -112,6 +112,27 @@ test('the text is read from plain mail, from HTML alone, and from the plain one 
   expect(await text(letter({}, 'x'.repeat(900) + '\n'.repeat(3)))).toBe('x'.repeat(900));
 });
 
+test('composed mail is read as it was written', async () => {
+  const { id: box } = await api.mailbox('composed@ours.example', 'gated_send');
+  const id = await api.send(box, { markdown: '# Hi\n\nIt is *done*.' });
+  const full = await get(`/v1/mailboxes/${box}/emails/${id}`);
+  expect(full).toMatchObject({
+    markdown: '# Hi\n\nIt is *done*.',
+    direction: 'outbound',
+    to: ['ana@remote.example'],
+    recipients: [{ address: 'ana@remote.example', status: 'pending', reply: null }],
+  });
+});
+
+test('to names whom mail goes to, and nobody who got a blind copy', async () => {
+  const { id: box } = await api.mailbox('blind@ours.example', 'gated_send');
+  const id = await api.send(box, { cc: ['carl@remote.example'], bcc: ['bea@remote.example'] });
+  expect(await get(`/v1/mailboxes/${box}/emails/${id}`)).toMatchObject({
+    to: ['ana@remote.example'],
+    cc: ['carl@remote.example'],
+  });
+});
+
 test('every filter selects, and an unknown status is told', async () => {
   const { id: box } = await api.mailbox('filters@ours.example', 'gated_send');
   const to = 'filters@ours.example';

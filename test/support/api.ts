@@ -138,7 +138,10 @@ export async function startTestApi(
       const header = Object.fromEntries(
         Object.entries(fields).map(([name, value]) => [FIELDS[name] ?? name, value]),
       );
-      const id = await (await internet).deliver(to.address, raw ?? letter(header, text));
+      const id = await (await internet).deliver(
+        to.address,
+        raw ?? letter({ To: to.address, ...header }, text),
+      );
       await until(id, 'unread', 'pending_inbound_approval', 'spam_flagged', 'spam_quarantined');
       return id;
     },
