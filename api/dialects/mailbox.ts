@@ -11,10 +11,15 @@ import { conflict, type Given } from './fields.ts';
 /** Stands in an input while the mailbox is still to be found. */
 export const ANY_MAILBOX = '-';
 
+const NEEDS = new WeakMap<object, boolean>();
+
 /** Whether an operation works on one mailbox and cannot do without. */
 export function needsMailbox({ input }: Pick<Operation, 'input'>): boolean {
   const member = input.shape.mailbox_id;
-  return member !== undefined && !member.safeParse(undefined).success;
+  if (member === undefined) return false;
+  const known = NEEDS.get(member) ?? !member.safeParse(undefined).success;
+  NEEDS.set(member, known);
+  return known;
 }
 
 export interface Asked {
@@ -64,7 +69,9 @@ export async function meantMailbox(
   const message = input.email_id ?? input.thread_id;
   if (typeof message === 'string') {
     const found = await mailboxOfMessage(runtime.database.pool, message);
-    if (found === undefined) throw notFound('There is no such message.');
+    // Of another's mailbox, it is told in the same words: whether it exists is nobody else's business.
+    if (found === undefined || (caller.onlyMailbox ?? found) !== found)
+      throw notFound('There is no such message.');
     return found;
   }
   return caller.onlyMailbox ?? onlyMailbox(call);

@@ -97,7 +97,9 @@ describe('which mailbox is meant', () => {
     expect(await senderOf({ from: first.address }, bound)).toBe('unknown_sender');
     expect(await senderOf({ mailbox_id: first.id }, bound)).toBe('not_found');
     const theirs = await api.send(first.id);
-    expect((await get(`/v1/read_email?email_id=${theirs}`, bound)).json.code).toBe('not_found');
+    const unknown = await get(`/v1/read_email?email_id=${NOBODYS}`, bound);
+    expect(unknown.json.code).toBe('not_found');
+    expect((await get(`/v1/read_email?email_id=${theirs}`, bound)).json).toEqual(unknown.json);
     expect((await post('/v1/cancel_message', { email_id: theirs }, bound)).json.code).toBe('not_found');
   });
 
