@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -46,7 +46,7 @@ describe('what is held', () => {
     const { captures } = await home.json<{ captures: Capture[] }>('capture', 'list');
     expect(captures[0]).toMatchObject({ message_id: id, subject: 'please approve' });
     const raw = await home.postern('capture', 'show', captures[0]!.id, '--raw');
-    expect(raw.stdout).toMatch(/^Received: .*\r\n/);
+    expect(raw.stdout).toMatch(/^Received: .*\r\n/m);
   });
 
   test('is not approved under another digest than the one that was seen', async () => {
@@ -292,10 +292,43 @@ describe('the audit log', () => {
     expect((await home.postern('audit', 'export', '--output', 'audit.ndjson')).code).toBe(0);
     const lines = readFileSync(join(home.folder, 'audit.ndjson'), 'utf8').trim().split('\n');
     expect(lines.length).toBeGreaterThan(5);
-    expect(JSON.parse(lines[0]!)).toMatchObject({ action: 'mailbox.created' });
+    const actions = lines.map((line) => (JSON.parse(line) as AuditEntry).action);
+    expect(actions.indexOf('mailbox.created')).toBeLessThan(actions.indexOf('message.accepted'));
     expect((await home.postern('audit', 'export', '--format', 'csv')).stdout).toMatch(
       /^id,created_at,action,/,
     );
+  });
+});
+
+describe('what can be shown to have been so', () => {
+  test('the audit log is intact, and a receipt says who approved what', async () => {
+    expect(await home.json('audit', 'verify')).toMatchObject({ findings: [] });
+    writeFileSync(join(home.folder, 'kept.json'), JSON.stringify({ checkpoints: [{ id: 'X', hash: 'y' }] }));
+    expect(await home.postern('audit', 'verify', '--against', 'kept.json')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('the log was cut short'),
+    });
+
+    const id = await submit('with a receipt');
+    await home.postern('held', 'approve', id);
+    const { decisions, content_digest } = await home.json<{
+      decisions: { receipt: string }[];
+      content_digest: string;
+    }>('held', 'show', id);
+    const { receipt } = decisions[0]!;
+    const verify = (...more: string[]) => home.postern('receipt', 'verify', ...more);
+    expect(await verify(receipt, '--digest', content_digest)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('reviewer'),
+    });
+    expect((await verify(receipt, '--digest', '0'.repeat(64))).code).toBe(1);
+    const [payload, signature] = receipt.split('.') as [string, string];
+    const forged = Buffer.from(payload, 'base64url').toString().replace('reviewer', 'somebody');
+    expect(await verify(`${Buffer.from(forged).toString('base64url')}.${signature}`)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('changed or made up'),
+    });
+    expect((await verify('no.receipt')).code).toBe(1);
   });
 });
 
