@@ -4,6 +4,7 @@ import type { Operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
 import type { Said } from './calls.ts';
 import { isObject } from './protocol.ts';
+import { withPause } from './tell.ts';
 
 export interface Remote {
   /** Without a slash at the end. */
@@ -94,7 +95,9 @@ export async function ask(
     throw new Problem(503, 'unavailable', `Postern cannot be reached at ${url}: is it running there?`);
   }
   try {
-    return { status: response.status, body: JSON.parse(text) };
+    const body: unknown = JSON.parse(text);
+    const pause = response.headers.get('retry-after');
+    return { status: response.status, body: isObject(body) ? withPause(body, pause) : body };
   } catch {
     throw new Problem(502, 'not_postern', `What answers at ${url} does not answer as Postern does.`);
   }

@@ -36,7 +36,12 @@ export function tell({ tells = 'json' }: Pick<Tool, 'tells'>, body: unknown): Re
 
 /** A failure: the status and the word for it, the sentence, then whatever else a caller may act on. */
 export function tellProblem(problem: Problem): Result {
-  return tellError(problem.status, problemBody(problem));
+  return tellError(problem.status, withPause(problemBody(problem), problem.headers['retry-after']));
+}
+
+/** The seconds to wait stand in a header of REST, which nobody sees here. */
+export function withPause(body: Record<string, unknown>, seconds: string | null | undefined) {
+  return seconds ? { ...body, retry_after_seconds: Number(seconds) } : body;
 }
 
 /** The same of the body of an error, as REST answers it. */

@@ -119,6 +119,19 @@ test('a message is sent, tagged, read and taken back, its mailbox being named on
   });
 });
 
+test('a key that has asked too often is told for how long to wait', async () => {
+  const own = await startTestApi({ limits: { requests_per_key_minute: 1 } });
+  try {
+    await withClient({ POSTERN_URL: own.url, POSTERN_API_KEY: own.keys.agent }, async (client) => {
+      await callTool(client, 'list_mailboxes');
+      const stopped = await callTool(client, 'list_mailboxes');
+      expect(stopped.text).toMatch(/^429 rate_limited[^{]*\{\s+"retry_after_seconds": \d+\s+\}$/);
+    });
+  } finally {
+    await own.close();
+  }
+});
+
 test('a Postern that is not there is an answer, and no crash', async () => {
   await withClient({ POSTERN_URL: 'http://127.0.0.1:9', POSTERN_API_KEY: api.keys.agent }, async (client) => {
     expect(await names(client)).toContain('setup_multimail');

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FIELDS_WARNING, fenced, newNonce, withoutImages } from '../../api/mcp/fences.ts';
-import { bare, tell, tellError } from '../../api/mcp/tell.ts';
+import { bare, tell, tellError, tellProblem } from '../../api/mcp/tell.ts';
+import { Problem } from '../../api/problem.ts';
 
 const texts = (result: ReturnType<typeof tell>) => result.content.map(({ text }) => text);
 
@@ -154,3 +155,10 @@ test.each(['!', '![', '![a](', '![a](b(c)', '<img ', '<im<img>g ', '![![a](b)](c
     expect(withoutImages(text).length).toBeLessThanOrEqual(text.length * 2);
   },
 );
+
+test('a failure that passes says after how long', () => {
+  const problem = new Problem(429, 'rate_limited', 'Too many.', {}, { 'retry-after': '7' });
+  expect(texts(tellProblem(problem))).toEqual([
+    '429 rate_limited: Too many.\n{\n  "retry_after_seconds": 7\n}',
+  ]);
+});
