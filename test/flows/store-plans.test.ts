@@ -1,7 +1,8 @@
 /** A plan made while tables were small must not be kept: it would read all of them once they are large. */
 import { afterAll, expect, test } from 'vitest';
 import { newId } from '../../core/mail/id.ts';
-import { openDatabase } from '../../core/store/database.ts';
+import { type Db, openDatabase } from '../../core/store/database.ts';
+import { listMailbox, type MailboxFilter } from '../../core/store/listing.ts';
 import { standing } from '../../core/store/reviewing.ts';
 import { countUnderway, sweep } from '../../core/store/sweep.ts';
 import { freshDatabase } from '../support/database.ts';
@@ -45,4 +46,65 @@ test('what is on its way is counted without reading what is held, and a state no
   expect(Number(removed ?? 0)).toBeLessThan(10);
   const due = await sweep(database.pool, 10);
   expect(due.policy).toHaveLength(1);
+});
+
+const mailboxId = newId();
+const begin = { afterId: null, before: null, offset: null };
+
+/** A mailbox with mail: one message in a hundred is unread, one in five hundred has a tag of its own. */
+async function fillMailbox(count: number): Promise<string[]> {
+  await database.pool.query(
+    `insert into mailboxes (id, address, address_key, oversight_mode) values ($1, 'a@ours.example', 'a@ours.example', 'gated_send')`,
+    [mailboxId],
+  );
+  const ids = Array.from({ length: count }, (_, i) => newId(Date.now() - 3_600_000 + i));
+  await database.pool.query(
+    `insert into messages (id, kind, direction, source, state, mailbox_id, reverse_path, forward_paths, content_id,
+       size, digest, facts, inbox_status, tags)
+     select id, 'mail', 'inbound', 'mx', 'available', $2, 's@x.example', '{a@ours.example}', $2, 1, sha256('x'), '{}',
+       case when n % 100 <> 0 then 'read' end,
+       case when n % 500 = 0 then jsonb_build_object('t' || n, 'x') else '{}' end
+       from unnest($1::text[]) with ordinality as u(id, n)`,
+    [ids, mailboxId],
+  );
+  await database.pool.query('analyze messages');
+  return ids;
+}
+
+/** How many rows of messages a list reads. */
+async function rowsRead(filter: Partial<MailboxFilter>): Promise<{ read: number; listed: number }> {
+  let plan = '';
+  const watched = {
+    async query(config: { text: string }, _values?: unknown[]) {
+      const values = (config as { values?: unknown[] }).values ?? [];
+      const { rows } = await database.pool.query(`explain (analyze, format json) ${config.text}`, values);
+      plan = JSON.stringify(rows);
+      return database.pool.query(config);
+    },
+  } as unknown as Db;
+  const { messages } = await listMailbox(watched, { mailboxId, statuses: null, begin, limit: 20, ...filter });
+  const removed = [...plan.matchAll(/"Rows Removed by (?:Filter|Index Recheck)":(\d+)/g)].map(([, n]) =>
+    Number(n),
+  );
+  return { read: removed.reduce((sum, n) => sum + n, 0) + messages.length, listed: messages.length };
+}
+
+test('a page of a list reads the mail that it shows, and little more', async () => {
+  const ids = await fillMailbox(20_000);
+  const cases: [string, Partial<MailboxFilter>, number][] = [
+    ['nothing', {}, 20],
+    ['unread', { statuses: ['unread'] }, 20],
+    ['unread since', { statuses: ['unread'], sinceId: ids[10_000]! }, 20],
+    ['since', { sinceId: ids[10_000]! }, 20],
+    ['cursor', { begin: { ...begin, afterId: ids[500]! } }, 20],
+    ['tag', { tag: { key: 't5000', value: null } }, 1],
+    ['tag with its value', { tag: { key: 't5000', value: 'x' } }, 1],
+    // read from the index of what lives: that of the other mailbox, too
+    ['waiting', { statuses: ['pending_send_approval', 'pending_inbound_approval'] }, 0],
+  ];
+  for (const [name, filter, listed] of cases) {
+    const told = await rowsRead(filter);
+    expect({ name, listed: told.listed }).toEqual({ name, listed });
+    expect(`${name} ${told.read < (name === 'waiting' ? 3_000 : 200)}`).toBe(`${name} true`);
+  }
 });
