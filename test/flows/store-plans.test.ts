@@ -1,6 +1,6 @@
 /** A plan made while tables were small must not be kept: it would read all of them once they are large. */
 import { afterAll, expect, test } from 'vitest';
-import { newId } from '../../core/mail/id.ts';
+import { firstIdAt, newId } from '../../core/mail/id.ts';
 import { type Db, openDatabase } from '../../core/store/database.ts';
 import { listMailbox, type MailboxFilter } from '../../core/store/listing.ts';
 import { standing } from '../../core/store/reviewing.ts';
@@ -57,7 +57,7 @@ async function fillMailbox(count: number): Promise<string[]> {
     `insert into mailboxes (id, address, address_key, oversight_mode) values ($1, 'a@ours.example', 'a@ours.example', 'gated_send')`,
     [mailboxId],
   );
-  const ids = Array.from({ length: count }, (_, i) => newId(Date.now() - 3_600_000 + i));
+  const ids = Array.from({ length: count }, (_, i) => firstIdAt(Date.now() - 3_600_000 + i));
   await database.pool.query(
     `insert into messages (id, kind, direction, source, state, mailbox_id, reverse_path, forward_paths, content_id,
        size, digest, facts, inbox_status, tags)
