@@ -58,3 +58,16 @@ export function placeOf(given: { cursor?: string | undefined; offset?: number | 
   }
   return { ...nowhere, afterId: afterCursor(cursor) };
 }
+
+/** The same for a list whose cursors name a place by a number, as `placeIn` reads it. */
+export function placeAmong(
+  { cursor, offset }: { cursor?: string | undefined; offset?: number | undefined },
+  placeIn: (cursor: string) => number | undefined,
+): { beyond: number | null; before: Date | null; offset: number } {
+  const ours = cursor === undefined || cursor === '' ? undefined : placeIn(cursor);
+  if (ours !== undefined && offset === undefined) return { beyond: ours, before: null, offset: 0 };
+  const place = placeOf({ cursor: ours === undefined ? cursor : 'given', offset });
+  if (place.afterId !== null)
+    throw new Problem(400, 'invalid_cursor', 'This cursor was not given out here.', { field: 'cursor' });
+  return { beyond: null, before: place.before, offset: place.offset ?? 0 };
+}

@@ -7,9 +7,10 @@ import type { AuditFilter } from '../../core/store/audit-filter.ts';
 import { listAudit } from '../../core/store/audit-search.ts';
 import { AuditEntry, type Entry, entriesOf } from '../audit-entries.ts';
 import { CSV_HEADER, csvLine } from '../csv.ts';
+import { paging, placeAmong } from '../cursor.ts';
 import { limit, moment, several } from '../kinds.ts';
 import { type Call, operation, Raw } from '../operation.ts';
-import { invalid, notFound, Problem } from '../problem.ts';
+import { invalid, notFound } from '../problem.ts';
 import { Proof, proofOf } from './checkpoints.ts';
 
 const filters = {
@@ -65,7 +66,7 @@ export const listAuditLog = operation({
   access: 'admin',
   method: 'GET',
   path: '/v1/audit-log',
-  input: Filters.extend({ limit: limit(50, 100), cursor: z.string().optional() }),
+  input: Filters.extend({ limit: limit(50, 100), ...paging }),
   output: z.object({ entries: z.array(AuditEntry), cursor: z.string().nullable() }),
   tool: {
     description:
@@ -87,15 +88,17 @@ export const listAuditLog = operation({
     hints: ['readOnly', 'idempotent'],
   },
   async handle(input, call) {
-    const beyond = input.cursor === undefined ? null : seqOf(input.cursor);
-    if (beyond === undefined) throw new Problem(400, 'invalid_cursor', 'This cursor was not given out here.');
-    const { events, more } = await listAudit(call.runtime.database.pool, await filterOf(input, call), {
+    const { beyond, before, offset } = placeAmong(input, seqOf);
+    const filter = await filterOf(input, call);
+    if (before !== null && (filter.until == null || before < filter.until)) filter.until = before;
+    const { events, more } = await listAudit(call.runtime.database.pool, filter, {
       order: 'newest',
       beyond,
-      limit: input.limit,
+      limit: offset + input.limit,
     });
+    const page = events.slice(offset);
     return {
-      entries: await entriesOf(call.runtime.database.pool, events),
+      entries: await entriesOf(call.runtime.database.pool, page),
       cursor: more ? auditId(events.at(-1)!) : null,
     };
   },

@@ -11,9 +11,9 @@ import {
   listCheckpoints,
 } from '../../core/store/checkpoints.ts';
 import type { Db } from '../../core/store/database.ts';
+import { paging, placeAmong } from '../cursor.ts';
 import { limit } from '../kinds.ts';
 import { operation } from '../operation.ts';
-import { Problem } from '../problem.ts';
 
 export const Checkpoint = z.object({
   id: z.string(),
@@ -73,18 +73,18 @@ export const listAuditCheckpoints = operation({
   access: 'admin',
   method: 'GET',
   path: '/v1/audit-checkpoints',
-  input: z.object({ limit: limit(50, 100), cursor: z.string().optional() }),
+  input: z.object({ limit: limit(50, 100), ...paging }),
   output: z.object({ checkpoints: z.array(Checkpoint), cursor: z.string().nullable() }),
   async handle(input, { runtime }) {
     // The cursor is the id of the last event that the last one told covers.
-    const beforeSeq = input.cursor === undefined ? null : seqOf(input.cursor);
-    if (beforeSeq === undefined)
-      throw new Problem(400, 'invalid_cursor', 'This cursor was not given out here.', { field: 'cursor' });
-    const found = await listCheckpoints(runtime.database.pool, { beforeSeq, limit: input.limit + 1 });
-    const page = found.slice(0, input.limit);
+    const { beyond, before, offset } = placeAmong(input, seqOf);
+    const end = offset + input.limit;
+    const place = { beforeSeq: beyond, before, limit: end + 1 };
+    const found = await listCheckpoints(runtime.database.pool, place);
+    const page = found.slice(offset, end);
     return {
       checkpoints: page.map(checkpointOf),
-      cursor: found.length > input.limit ? page.at(-1)!.lastId : null,
+      cursor: found.length > end ? page.at(-1)!.lastId : null,
     };
   },
 });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { listPending } from '../../core/store/holds.ts';
 import { readReview } from '../../core/store/revisions.ts';
 import { bodiesOf, bodyOf, withStructure } from '../bodies.ts';
-import { afterCursor, cursorOf } from '../cursor.ts';
+import { cursorOf, paging, placeOf } from '../cursor.ts';
 import { editMessage } from '../editing.ts';
 import { anyId, digest, direction, limit, tagFilter } from '../kinds.ts';
 import { addresses, headerText, messageText } from '../kinds-of-mail.ts';
@@ -32,7 +32,7 @@ export const listPendingEmails = operation({
       .default('decision')
       .describe('queue: also what waits for no decision but has not been handed over'),
     limit: limit(100, 500),
-    cursor: z.string().optional(),
+    ...paging,
   }),
   output: z.object({
     emails: z.array(Pending),
@@ -50,13 +50,16 @@ export const listPendingEmails = operation({
   async handle(input, call) {
     const { scopes, principalId } = call.caller.key;
     const seesAll = scopes.some((scope) => scope !== 'send' && scope !== 'read');
+    const place = placeOf(input);
     const { messages, more } = await listPending(call.runtime.database.pool, {
       mailboxId: await mailboxFilter(input.mailbox, call),
       direction: input.direction ?? null,
       composerId: seesAll ? null : principalId,
       tag: input.tag ?? null,
       include: input.include,
-      beforeId: afterCursor(input.cursor),
+      beforeId: place.afterId,
+      before: place.before,
+      offset: place.offset,
       limit: input.limit,
     });
     const mayOpen = (one: (typeof messages)[number]) => one.direction === 'outbound' || decides(call);

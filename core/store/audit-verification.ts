@@ -59,11 +59,18 @@ export async function verifyLog(
     result.checkpoints += 1;
     last = checkpoint;
   }
-  for await (const events of eventsBetween(db, last?.lastSeq ?? 0, Number.MAX_SAFE_INTEGER))
-    result.open += events.length;
+  result.open = await countAfter(db, last?.lastSeq ?? 0);
   result.findings.push(...kept.flatMap((one) => keptFaults(one, known)));
   result.findings.splice(TOLD);
   return result;
+}
+
+async function countAfter(db: Db, seq: number): Promise<number> {
+  const { rows } = await db.query<{ count: number }>({
+    text: 'select count(*) from audit_events where seq > $1',
+    values: [seq],
+  });
+  return rows[0]!.count;
 }
 
 /** The checkpoint itself: its hash, its place in the chain, its signature. */

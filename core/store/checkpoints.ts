@@ -72,7 +72,8 @@ export function hashOf(
   return createHash('sha256').update(canonicalJson(covered)).digest();
 }
 
-const BATCH = 500;
+/** So few that mail on its way is kept waiting for a few milliseconds at most. */
+const BATCH = 200;
 
 /** Events after a place and up to another, oldest first, a few at a time. */
 export async function* eventsBetween(db: Db, after: number, upTo: number): AsyncGenerator<ExactEvent[]> {
@@ -231,15 +232,15 @@ async function lastCheckpoint(db: Db): Promise<Checkpoint | undefined> {
   return (await listCheckpoints(db, { beforeSeq: null, limit: 1 }))[0];
 }
 
-/** Newest first, from before a place of the log on. */
+/** Newest first, from before a place of the log on, or from before a moment. */
 export async function listCheckpoints(
   db: Db,
-  { beforeSeq, limit }: { beforeSeq: number | null; limit: number },
+  { beforeSeq, before = null, limit }: { beforeSeq: number | null; before?: Date | null; limit: number },
 ): Promise<Checkpoint[]> {
   const { rows } = await db.query<Checkpoint>({
-    text: `select ${CHECKPOINT} from audit_checkpoints where $1::bigint is null or last_seq < $1
+    text: `select ${CHECKPOINT} from audit_checkpoints where ($1::bigint is null or last_seq < $1) and ($3::timestamptz is null or created_at < $3)
             order by last_seq desc limit $2`,
-    values: [beforeSeq, limit],
+    values: [beforeSeq, limit, before],
   });
   return rows;
 }

@@ -17,14 +17,16 @@ export interface PendingFilter {
   tag?: { key: string; value: string | null } | null;
   /** What waits for a decision, or also what waits for none but has not been handed over. */
   include: 'decision' | 'queue';
-  /** Continue behind this one. */
+  /** Continue behind this one; or with what came before a moment; or after so many. */
   beforeId?: string | null;
+  before?: Date | null;
+  offset?: number | null;
   limit: number;
 }
 
 /** What the filter asks of the message; only what is asked, so that the planner may begin with a rare tag. */
 function conditions(
-  { mailboxId, direction, composerId, tag }: PendingFilter,
+  { mailboxId, direction, composerId, tag, before }: PendingFilter,
   bind: (value: unknown) => string,
 ) {
   return [
@@ -32,6 +34,7 @@ function conditions(
     ...(mailboxId == null ? [] : [`m.mailbox_id = ${bind(mailboxId)}`]),
     ...(direction == null ? [] : [`m.direction = ${bind(direction)}`]),
     ...(composerId == null ? [] : [`m.composer_id = ${bind(composerId)}`]),
+    ...(before == null ? [] : [`m.created_at < ${bind(before)}`]),
     ...(tag == null ? [] : tagged(tag, bind)),
   ].join(' and ');
 }
@@ -50,7 +53,8 @@ export async function listPending(
   const bind = (value: unknown) => `$${values.push(value)}`;
   const fits = conditions(filter, bind);
   const before = filter.beforeId == null ? null : bind(filter.beforeId);
-  const limit = bind(filter.limit + 1);
+  const skipped = filter.offset ?? 0;
+  const limit = bind(skipped + filter.limit + 1);
   // Open holds stand in the order of their messages, so a page is read without looking at the rest.
   const held = `select m.id from holds h join messages m on m.id = h.message_id
      where h.closed_at is null and m.state = 'held' and ${fits}
@@ -66,8 +70,8 @@ export async function listPending(
       ? held
       : `select id from ((${held}) union (${queued})) as waiting order by id desc limit ${limit}`;
   const { rows: ids } = await db.query<{ id: string }>({ text, values });
-  const page = ids.slice(0, filter.limit).map(({ id }) => id);
-  return { messages: await readPending(db, page), more: ids.length > filter.limit };
+  const page = ids.slice(skipped, skipped + filter.limit).map(({ id }) => id);
+  return { messages: await readPending(db, page), more: ids.length > skipped + filter.limit };
 }
 
 /** In two questions, so that what is shown of a message is gathered for those of the page alone. */

@@ -18,6 +18,7 @@ interface Entry {
   id: string;
   action: string;
   resource_id: string;
+  created_at: string;
   metadata: Record<string, unknown>;
 }
 
@@ -206,6 +207,19 @@ test('a filter that means nothing is refused rather than left out', async () => 
   expect((await ask('?since=yesterday')).json).toMatchObject({ status: 400, field: 'since' });
   expect((await ask('?until=2026-13-40')).json).toMatchObject({ status: 400, field: 'until' });
   expect((await ask('?cursor=xyz')).json).toMatchObject({ status: 400, code: 'invalid_cursor' });
+});
+
+test('a page may also begin after so many events, or before a moment', async () => {
+  const whole = (await audit('?limit=20')).entries;
+  expect((await audit('?limit=5&offset=3')).entries).toEqual(whole.slice(3, 8));
+  const moment = Date.parse(whole[4]!.created_at);
+  const before = (await audit(`?limit=3&cursor=${moment}`)).entries;
+  expect(before.length).toBeGreaterThan(0);
+  for (const { created_at } of before) expect(Date.parse(created_at)).toBeLessThan(moment);
+  const both = await api.call('GET', `/v1/audit-log?offset=1&cursor=${whole[0]!.id}`, {
+    key: api.keys.admin,
+  });
+  expect(both.json).toMatchObject({ status: 400, code: 'conflicting_fields' });
 });
 
 test('one event is read by its id, and no other id means anything', async () => {

@@ -98,6 +98,10 @@ describe('what waits for a decision', () => {
       cursor = page.cursor;
     }
     expect(seen).toEqual(sent.toReversed());
+    const all = await ids(`?mailbox=${mailbox.id}`);
+    expect(await ids(`?mailbox=${mailbox.id}&limit=2&offset=3`)).toEqual(all.slice(3, 5));
+    expect(await ids(`?mailbox=${mailbox.id}&cursor=${Date.now() + 1000}`)).toEqual(all);
+    expect(await ids(`?mailbox=${mailbox.id}&cursor=1000`)).toEqual([]);
   });
 
   test('is told to a sender only where it composed it, and is filtered', async () => {
