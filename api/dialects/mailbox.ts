@@ -6,6 +6,7 @@ import { findMailbox, listMailboxes } from '../../core/store/accounts.ts';
 import { mailboxOfMessage } from '../../core/store/message-mailbox.ts';
 import type { Call, Operation } from '../operation.ts';
 import { invalid, notFound, Problem } from '../problem.ts';
+import { textFault } from '../texts.ts';
 import { conflict, type Given } from './fields.ts';
 
 /** Stands in an input while the mailbox is still to be found. */
@@ -41,11 +42,7 @@ export function mailboxNames(one: Operation, given: Given): Asked {
   const named = [rest.mailbox_id, isMember('mailbox') ? undefined : mailbox].filter(
     (name) => name !== undefined,
   );
-  for (const name of named)
-    if (typeof name !== 'string' || name === '')
-      throw invalid(400, 'invalid_field', [
-        { field: 'mailbox_id', message: 'must be the id or address of a mailbox' },
-      ]);
+  for (const name of named) mustBeName(name);
   const names = [...new Set(named as string[])];
   // Where it is no member of its own, `from` only ever picks the mailbox.
   if (names.length === 0 && !isMember('from') && typeof from === 'string' && from !== '')
@@ -55,6 +52,16 @@ export function mailboxNames(one: Operation, given: Given): Asked {
     open: names.length === 0,
     names,
   };
+}
+
+/** Of two names only one gets into the input and is read there, so both are looked at here. */
+function mustBeName(name: unknown): void {
+  const broken = textFault(name, ['mailbox_id']);
+  if (broken !== undefined && typeof name === 'string') throw invalid(422, 'invalid_text', [broken]);
+  if (typeof name !== 'string' || name === '' || name.length > 320)
+    throw invalid(400, 'invalid_field', [
+      { field: 'mailbox_id', message: 'must be the id or address of a mailbox' },
+    ]);
 }
 
 /** The id or address of the mailbox that is meant; throws where it cannot be told. */

@@ -136,10 +136,13 @@ describe('the names of the mailbox', () => {
     const send = one({ mailbox_id: mailboxId });
     expect(mailboxNames(send, { mailbox_id: 'a', mailbox: 'b' }).names).toEqual(['a', 'b']);
     expect(mailboxNames(send, { mailbox_id: 'a', mailbox: 'a' }).names).toEqual(['a']);
-    for (const mailbox of [5, '', null, ['a']])
+    for (const mailbox of [5, '', null, ['a'], ['\0'], 'x'.repeat(321)])
       expect(() => mailboxNames(send, { mailbox })).toThrow(
         expect.objectContaining({ code: 'invalid_field' }),
       );
+    expect(() => mailboxNames(send, { mailbox_id: 'a', mailbox: 'b\0' })).toThrow(
+      expect.objectContaining({ code: 'invalid_text' }),
+    );
   });
 });
 
