@@ -127,6 +127,7 @@ async function rule(
       { message: facts.id, mode: verdict.mode, reasons: verdict.reasons.length },
       'held for review',
     );
+  for (const copy of ruling.copies) if (copy.state === 'available') ground.arrived?.(copy);
   const copies = ruling.copies.filter(({ direction }) => direction === 'outbound').map(({ id }) => id);
   return [...(ruling.to === 'queued' || ruling.dsnOwed !== null ? [facts.id] : []), ...copies];
 }

@@ -1,5 +1,6 @@
 /** The report a message owes its sender: what it has to say, and the one statement that pays the debt. */
 import type { RecipientStatus, State } from '../mail/lifecycle.ts';
+import { announce } from './arrivals.ts';
 import { insertContents, packContents } from './contents.ts';
 import type { Db } from './database.ts';
 import { insertMessages, type NewContent, type NewMessage, ROW_COLUMNS, toRow } from './new-message.ts';
@@ -125,5 +126,7 @@ export async function pay(db: Db, payment: Payment): Promise<boolean> {
       attempts,
     ],
   });
-  return rowCount === 1;
+  const paid = rowCount === 1;
+  if (paid && report?.message.state === 'available') await announce(db, [report.message]);
+  return paid;
 }
