@@ -322,6 +322,34 @@ test('mail that comes in keeps what it says of its sender, and readers are told 
   }
 });
 
+test('Postern’s own notices carry an identity that says no program wrote them; copies are left as they are', async () => {
+  const { pool } = house.runtime.database;
+  const asked = await house.call('POST', '/v1/mailboxes', {
+    key: house.keys.admin,
+    body: { address_local: 'new' },
+  });
+  expect(asked.status).toBe(202);
+  const watched = (await house.mailbox('watched@ours.example', 'monitored')).id;
+  await pool.query(`update mailboxes set oversight_address = 'overseer@remote.example' where id = $1`, [
+    watched,
+  ]);
+  const original = await house.captured(await house.send(watched));
+  const idOf = async (kind: string) =>
+    (await pool.query('select id from messages where kind = $1 order by id desc limit 1', [kind])).rows[0].id;
+
+  const notice = await house.captured(await idOf('notice'));
+  expect(notice.payload).toMatchObject({
+    ai_generated: false,
+    composer: null,
+    capabilities: [],
+    approval: null,
+  });
+  expect(notice.fields.has('x-ai-generated')).toBe(false);
+  const copy = await house.captured(await idOf('copy'));
+  expect(copy.token).toBe('');
+  expect(original.raw.subarray(-copy.raw.length).equals(copy.raw)).toBe(true);
+});
+
 test('a next hop gets the marks on top of the approved bytes, and their size is counted', async () => {
   const hop = await startNextHop({ extensions: ['PIPELINING', 'SIZE 100000', '8BITMIME'] });
   const other = await startIdentityHouse({
