@@ -427,3 +427,18 @@ test('cancelling says 200 twice, and what is no message of the mailbox is not fo
     json: { code: 'not_cancellable', current_status: 'expired' },
   });
 });
+
+test('nothing is taken while the disk is nearly full', async () => {
+  const full = await startTestApi({ limits: { free_disk_bytes: Number.MAX_SAFE_INTEGER } });
+  try {
+    const { id } = await full.mailbox('full@ours.example', 'monitored');
+    const reply = await full.call('POST', `/v1/mailboxes/${id}/send`, {
+      key: full.keys.agent,
+      body: { to: 'ana@remote.example', subject: 's', markdown: 'm' },
+    });
+    expect(reply).toMatchObject({ status: 503, json: { code: 'unavailable' } });
+    expect(reply.headers.get('retry-after')).toBe('10');
+  } finally {
+    await full.close();
+  }
+});
