@@ -25,6 +25,12 @@ export async function textOfPart(part: TextPart, body: Buffer): Promise<string> 
 function headerOf({ type, charset, flowed, encoding }: TextPart): Buffer {
   const flow = flowed === undefined ? '' : `; format=flowed${flowed === 'delsp' ? '; delsp=yes' : ''}`;
   return Buffer.from(
-    `Content-Type: ${type}; charset="${charset ?? 'utf-8'}"${flow}\r\nContent-Transfer-Encoding: ${ENCODINGS[encoding]}\r\n\r\n`,
+    `Content-Type: ${type}; charset="${readableCharset(charset)}"${flow}\r\nContent-Transfer-Encoding: ${ENCODINGS[encoding]}\r\n\r\n`,
   );
+}
+
+/** UTF-7 can hide markup from whoever looks for it, and nobody writes it any more. */
+function readableCharset(charset: string | null): string {
+  if (charset === null) return 'utf-8';
+  return /utf-?7/.test(charset) ? 'iso-8859-1' : charset;
 }

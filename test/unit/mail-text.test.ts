@@ -20,6 +20,8 @@ describe('the text of a part', () => {
     ['an older charset', { charset: 'iso-8859-1', encoding: 'quoted-printable' }, 'gr=FC=\r\n=DFe', 'grüße'],
     ['base64', { encoding: 'base64' }, 'Z3LDvMOf\r\nZQ==', 'grüße'],
     ['a charset nobody knows', { charset: 'x-none' }, 'text', 'text'],
+    ['M-10 UTF-7', { charset: 'utf-7', type: 'text/html' }, '+ADw-b+AD4-', '+ADw-b+AD4-'],
+    ['M-10 UTF-7 by another name', { charset: 'unicode-1-1-utf-7' }, '+ADw-', '+ADw-'],
     ['flowed lines', { flowed: 'flowed' }, 'one \r\ntwo\r\nthree', 'one two\nthree'],
     [
       'HTML',
