@@ -1,13 +1,12 @@
 import { simpleParser } from 'mailparser';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { startApi } from '../../api/main.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
 import type { Mode } from '../../core/mail/mode.ts';
 import type { Pattern } from '../../core/mail/pattern.ts';
 import { addToAllowlist } from '../../core/store/allowlists.ts';
 import { suppress } from '../../core/store/suppressions.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
-import { testRuntime } from '../support/runtime.ts';
+import { countOf, newSender, rowsOf } from '../support/sending.ts';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -18,37 +17,9 @@ beforeAll(async () => {
 });
 afterAll(() => api?.close());
 
-let count = 0;
-
-/** A mailbox of its own for each test, and a way to send from it. */
-async function sender(mode: Mode = 'monitored') {
-  count += 1;
-  const mailbox = await api.mailbox(`sender${count}@ours.example`, mode);
-  const send = (fields: object = {}, headers: Record<string, string> = {}, url?: string) =>
-    post(`${url ?? api.url}/v1/mailboxes/${mailbox.id}/send`, fields, headers);
-  return { ...mailbox, send };
-}
-
-async function post(url: string, fields: object, headers: Record<string, string>) {
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${api.keys.agent}`, 'content-type': 'application/json', ...headers },
-    body: JSON.stringify({
-      to: ['ana@remote.example'],
-      subject: 'Hello',
-      markdown: 'It is done.',
-      ...fields,
-    }),
-  });
-  // biome-ignore lint/suspicious/noExplicitAny: replies are looked into as JSON, and compared
-  return { status: response.status, headers: response.headers, json: (await response.json()) as any };
-}
-
+const sender = (mode?: Mode) => newSender(api, mode);
+const rows = (text: string, ...values: unknown[]) => rowsOf(api, text, values);
 const db = () => api.runtime.database.pool;
-
-async function rows(text: string, ...values: unknown[]) {
-  return (await db().query(text, values)).rows;
-}
 
 async function bytesOf(id: string): Promise<Buffer> {
   const [row] = await rows(
@@ -57,9 +28,6 @@ async function bytesOf(id: string): Promise<Buffer> {
   );
   return row.bytes;
 }
-
-const countOf = async (mailboxId: string) =>
-  (await rows('select count(*)::int as n from messages where mailbox_id = $1', mailboxId))[0].n;
 
 describe('what is sent', () => {
   test('is one message with everything that was given, and nothing that was not', async () => {
@@ -230,7 +198,7 @@ describe('what cannot be sent is refused, and named', () => {
     const reply = await box.send(fields);
     expect([reply.status, reply.json.code]).toEqual([status, code]);
     if (field !== undefined) expect(reply.json.field).toBe(field);
-    expect(await countOf(box.id)).toBe(0);
+    expect(await countOf(api, box.id)).toBe(0);
   });
 
   test('an address that is suppressed, by its name', async () => {
@@ -260,169 +228,25 @@ function file(fields: object) {
   return { name: 'a.txt', content_base64: 'aGVsbG8=', content_type: 'text/plain', ...fields };
 }
 
-describe('a request that is repeated', () => {
-  test('under its key sends nothing twice, and hears of the first message as it is now', async () => {
-    const box = await sender('gated_send');
-    const first = await box.send({ idempotency_key: 'k1' });
-    await api.until(first.json.id, 'pending_send_approval');
-    const { id } = first.json;
-    for (const again of [
-      await box.send({ idempotency_key: 'k1' }),
-      await box.send({}, { 'idempotency-key': 'k1' }),
-    ])
-      expect(again).toMatchObject({
-        status: 200,
-        json: {
-          id,
-          email_id: id,
-          message_id: id,
-          thread_id: id,
-          status: 'already_sent',
-          idempotent: true,
-          current_status: 'pending_send_approval',
-          pending_approval: true,
-          oversight_mode: 'gated_send',
-        },
-      });
-    expect(await box.send({ idempotency_key: 'k1', subject: 'Other' })).toMatchObject({
-      status: 409,
-      json: { code: 'idempotency_mismatch' },
-    });
-    expect((await box.send({ idempotency_key: 'k1' }, { 'idempotency-key': 'k2' })).json.code).toBe(
-      'conflicting_fields',
-    );
-    expect(await countOf(box.id)).toBe(1);
-  });
-
-  test('under its key is answered although its time has passed by now', async () => {
-    const box = await sender();
-    const send_at = new Date(Date.now() + 3_600_000).toISOString();
-    const { json } = await box.send({ idempotency_key: 'k', send_at });
-    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 7_200_000 });
-    try {
-      expect((await box.send({ send_at })).json.code).toBe('send_at_past');
-      expect(await box.send({ idempotency_key: 'k', send_at })).toMatchObject({
-        status: 200,
-        json: { id: json.id, status: 'already_sent' },
-      });
-    } finally {
-      vi.useRealTimers();
-    }
-  });
-
-  test('does not use up its key where it was refused for its form', async () => {
-    const box = await sender();
-    expect((await box.send({ idempotency_key: 'k', to: ['bad'] })).status).toBe(422);
-    expect((await box.send({ idempotency_key: 'k' })).status).toBe(202);
-  });
-
-  test('without a key is refused for a while, and names the first', async () => {
-    const box = await sender();
-    const first = await box.send({ to: ['a@remote.example', 'b@remote.example'] });
-    const again = await box.send({ to: ['b@remote.example', 'a@remote.example'] });
-    expect(again).toMatchObject({ status: 409, json: { code: 'duplicate', existing_id: first.json.id } });
-    expect((await box.send({ to: ['a@remote.example', 'b@remote.example'], markdown: 'Other' })).status).toBe(
-      202,
-    );
-    expect(
-      (await box.send({ to: ['a@remote.example', 'b@remote.example'], idempotency_key: 'meant' })).status,
-    ).toBe(202);
-    await rows(
-      `update recent_sends set created_at = now() - interval '61 seconds' where mailbox_id = $1`,
-      box.id,
-    );
-    expect((await box.send({ to: ['a@remote.example', 'b@remote.example'] })).status).toBe(202);
-  });
-
-  test('without a key is sent where the first was withdrawn', async () => {
-    const box = await sender('gated_send');
-    const first = await box.send();
-    await api.until(first.json.id, 'pending_send_approval');
-    const cancelled = await post(`${api.url}/v1/mailboxes/${box.id}/emails/${first.json.id}/cancel`, {}, {});
-    expect(cancelled.status).toBe(200);
-    expect((await box.send()).status).toBe(202);
-    expect((await box.send()).json.code).toBe('duplicate');
-  });
-
-  test('many times at once, at two processes, is one message', async () => {
-    const box = await sender();
-    const runtime = await testRuntime({}, { databaseUrl: api.runtime.database.url });
-    const other = await startApi(runtime);
-    try {
-      const urls = [api.url, other.url];
-      const named = await Promise.all(
-        Array.from({ length: 30 }, (_, n) => box.send({ idempotency_key: 'same' }, {}, urls[n % 2])),
-      );
-      const statuses = named.map(({ status }) => status);
-      expect(statuses.filter((status) => status === 202)).toHaveLength(1);
-      expect(statuses.every((status) => status === 202 || status === 200)).toBe(true);
-      expect(new Set(named.map(({ json }) => json.id)).size).toBe(1);
-      const unnamed = await Promise.all(
-        Array.from({ length: 30 }, (_, n) => box.send({ subject: 'Unnamed' }, {}, urls[n % 2])),
-      );
-      expect(unnamed.filter(({ status }) => status === 202)).toHaveLength(1);
-      expect(unnamed.filter(({ json }) => json.code === 'duplicate')).toHaveLength(29);
-      expect(await countOf(box.id)).toBe(2);
-      expect(
-        (
-          await rows(
-            'select count(*)::int as n from compositions c join messages m on m.id = c.message_id where m.mailbox_id = $1',
-            box.id,
-          )
-        )[0].n,
-      ).toBe(2);
-    } finally {
-      await other.close();
-      await runtime.close();
-    }
-  });
-
-  test('while somebody has its key and does not come to an end is told so, and keeps no neighbour waiting', async () => {
-    const box = await sender();
-    const client = await db().connect();
-    try {
-      await client.query('begin');
-      await client.query(
-        `insert into idempotency_keys (mailbox_id, operation, key, message_id, request_sha256)
-         values ($1, 'send_email', 'stuck', $1, '\\x00')`,
-        [box.id],
-      );
-      const [stuck, neighbour] = await Promise.all([
-        box.send({ idempotency_key: 'stuck' }),
-        box.send({ idempotency_key: 'free', subject: 'Neighbour' }),
-      ]);
-      expect(stuck).toMatchObject({ status: 409, json: { code: 'idempotency_in_flight' } });
-      expect(stuck.headers.get('retry-after')).toBe('1');
-      expect(neighbour.status).toBe(202);
-    } finally {
-      await client.query('rollback');
-      client.release();
-    }
-    expect((await box.send({ idempotency_key: 'stuck' })).status).toBe(202);
-  });
-});
-
 test('cancelling says 200 twice, and what is no message of the mailbox is not found', async () => {
   const box = await sender('gated_send');
   const { id } = (await box.send()).json;
   await api.until(id, 'pending_send_approval');
-  const cancel = (mailbox: string, email: string) =>
-    post(`${api.url}/v1/mailboxes/${mailbox}/emails/${email}/cancel`, {}, {});
   for (let n = 0; n < 2; n++)
-    expect(await cancel(box.id, id)).toMatchObject({
+    expect(await box.cancel(id)).toMatchObject({
       status: 200,
       json: { id, email_id: id, message_id: id, status: 'cancelled' },
     });
   const other = await sender();
-  expect((await cancel(other.id, id)).status).toBe(404);
+  expect((await other.cancel(id)).status).toBe(404);
   const queued = (await other.send()).json.id;
   await rows(`update messages set state = 'relayed', wake_at = null where id = $1`, queued);
-  expect(await cancel(other.id, queued)).toMatchObject({
+  expect(await other.cancel(queued)).toMatchObject({
     status: 409,
     json: { code: 'already_handed_off', current_status: 'sent' },
   });
   await rows(`update messages set state = 'expired' where id = $1`, queued);
-  expect(await cancel(other.id, queued)).toMatchObject({
+  expect(await other.cancel(queued)).toMatchObject({
     status: 409,
     json: { code: 'not_cancellable', current_status: 'expired' },
   });
