@@ -246,3 +246,26 @@ test('a call of the real interface is repeated too, with the secret it told once
   );
   expect(dump).not.toContain(first.json.password);
 });
+
+test('a call that a person has to confirm counts from when it was carried out, and a wrong code does not use it up', async () => {
+  const headers = { 'idempotency-key': 'make a key' };
+  const call = (more: object = {}) =>
+    api.call('POST', '/v1/api-keys', {
+      key: api.keys.admin,
+      headers,
+      body: { name: 'made once', scopes: ['read'], ...more },
+    });
+  expect(await call()).toMatchObject({ status: 202, json: { status: 'pending_approval' } });
+  expect(await call({ approval_code: 'AAA-AAA' })).toMatchObject({
+    status: 403,
+    json: { code: 'invalid_code' },
+  });
+  const made = await call({ approval_code: await api.code() });
+  expect(made).toMatchObject({ status: 201, json: { api_key: expect.stringMatching(/^mm_test_/) } });
+  const again = await call();
+  expect(again.status).toBe(201);
+  expect(again.json).toEqual(made.json);
+  expect(again.headers.get('idempotency-replayed')).toBe('true');
+  const { json } = await api.call('GET', '/v1/api-keys', { key: api.keys.admin });
+  expect(json.api_keys.filter(({ name }: { name: string }) => name === 'made once')).toHaveLength(1);
+});
