@@ -2,6 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
+import { recently } from '../../core/runtime/recently.ts';
 import { clientGroup } from '../../gateway/client-group.ts';
 import { budget, Collector } from '../../gateway/collector.ts';
 import { isGreetingName, isOtherProtocol, isTooLong, readCommand } from '../../gateway/commands.ts';
@@ -9,7 +10,6 @@ import { readControl } from '../../gateway/control-headers.ts';
 import { loginLimits } from '../../gateway/login-limits.ts';
 import { isOwnReversePath, mailboxKeys } from '../../gateway/own-addresses.ts';
 import { parseMail, parseRcpt } from '../../gateway/parameters.ts';
-import { recently } from '../../core/runtime/recently.ts';
 import { sessionLimits } from '../../gateway/session-limits.ts';
 import { networksOf } from '../../gateway/trusted.ts';
 
