@@ -11,10 +11,11 @@ export interface Archive {
 const ID = `ulid_at(i)`;
 
 const HELPERS = `
-create function pg_temp.ulid_at(i int) returns text language sql immutable as $$
+create temp table began as select now() - interval '365 days' as at;
+create function pg_temp.ulid_at(i int) returns text language sql stable as $$
   select string_agg(substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', ((ms >> (5 * (9 - d))) & 31)::int + 1, 1), '' order by d)
       || lpad(upper(to_hex(i)), 16, '0')
-    from (select (extract(epoch from now() - interval '365 days')::bigint * 1000 + i::bigint * 300000) as ms) t,
+    from (select (extract(epoch from at) * 1000)::bigint + i::bigint * 300000 as ms from began) t,
          generate_series(0, 9) d
 $$`;
 
@@ -36,7 +37,7 @@ export async function fillArchive(pool: Pool, { mailboxId, principalId, messages
         ]);
     await client.query('vacuum analyze');
   } finally {
-    client.release();
+    client.release(true); // its temporary things end with it
   }
 }
 
@@ -59,7 +60,7 @@ const MESSAGES = `insert into messages (id, kind, direction, source, state, mail
          when i % 2 = 0 then jsonb_build_object('deploy', 'true') else '{}' end,
     case when i % 2 = 1 then 'reporter' end, case when i % 2 = 1 then 'autonomous' end,
     case when i % 2 = 0 and i % 100 <> 0 then 'read' end,
-    now() - interval '365 days' + i * interval '300 seconds'
+    (select at from began) + i * interval '300 seconds'
     from generate_series($1::int, $2::int) i`;
 
 const RECIPIENTS = `insert into recipients (message_id, n, address, status, settled_at)
@@ -67,7 +68,7 @@ const RECIPIENTS = `insert into recipients (message_id, n, address, status, sett
     from generate_series($1::int, $2::int) i where i % 2 = 1`;
 
 const AUDIT = `insert into audit_events (at, action, resource_type, resource_id, mailbox_id, actor_type, actor_name, metadata)
-  select now() - interval '365 days' + i * interval '300 seconds' + step * interval '1 second',
+  select (select at from began) + i * interval '300 seconds' + step * interval '1 second',
     (array['message.accepted', 'message.released', 'message.attempted', 'message.relayed'])[step], 'message', ${ID}, $3,
     'system', 'policy',
     case when step = 1 then jsonb_build_object('from', 'sender@host.example', 'to', jsonb_build_array('rcpt@bench.example'),
