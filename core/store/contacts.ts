@@ -57,7 +57,7 @@ export async function listContacts(
   const { rows } = await db.query<Contact>({
     text: `select ${COLUMNS} from contacts
             where ($1::text is null or id < $1)
-              and ($2::text is null or strpos(lower(name), lower($2)) > 0 or strpos(email_key, lower($2)) > 0)
+              and ($2::text is null or strpos(name_key, $2) > 0 or strpos(email_key, $2) > 0)
             order by id desc limit $3`,
     values: [after, text?.toLowerCase() ?? null, limit + 1],
   });

@@ -39,6 +39,8 @@ test('contacts are found by part of their name or address, whatever its case, an
   const names = async (query: string) =>
     (await search(query)).contacts.map(({ name }: { name: string }) => name);
   expect(await names('?q=MÜLL')).toEqual(['Zoë Müller']);
+  await add({ email: 'oezlem@remote.example', name: 'Özlem ÜNAL' });
+  expect(await names('?q=özlem%20ü')).toEqual(['Özlem ÜNAL']);
   expect(await names('?query=SEARCHED.exa&mailbox=agent@ours.example')).toEqual(['100% Sure', 'Zoë Müller']);
   expect(await names('?q=0%25')).toEqual(['100% Sure']);
   expect(await names('?q=%25%25')).toEqual([]);
