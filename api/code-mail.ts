@@ -9,9 +9,9 @@ import { type IssuedCode, issueCode, type NewCode } from '../core/store/operator
 import type { Call } from './operation.ts';
 import { Problem } from './problem.ts';
 
-/** What somebody else wrote, as it may stand in a sentence of ours: on one line, in quotes, not too long. */
+/** What somebody else wrote, as it may stand in a sentence of ours: on one line, in quotes, an address's length at most. */
 export function quoted(text: string): string {
-  return `"${oneLine(text, 200).replaceAll('"', "'")}"`;
+  return `"${oneLine(text, 320).replaceAll('"', "'")}"`;
 }
 
 /** Where codes go: to a person, and therefore never into a mailbox that keys can read. */

@@ -6,7 +6,8 @@
  *        ─▶ with approval_code: right, for exactly this? ──────────────▶ passes once; else 403
  *        ─▶ without: a code is mailed ─▶ 202, and nothing is done
  *
- * A code is bound to principal, operation and request. The answer, the log and the audit never hold it.
+ * A code is bound to principal, operation and request, and to what its mail said would come of them. The answer, the
+ * log and the audit never hold it.
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
@@ -43,26 +44,47 @@ export async function confirmed(
   input: Record<string, unknown>,
   call: Call,
 ): Promise<Pending | undefined> {
-  const by = await whoStandsBehind(operation, tier, input, call);
-  if (by === undefined) return ask(operation, input, call);
+  const words = (await operation.asks?.(input, call)) ?? lowerFirst(operation.summary);
+  const boundTo = bindingOf(operation.name, words, input, call);
+  const by = await whoStandsBehind(tier, boundTo, call);
+  if (by === undefined) return ask(operation, words, boundTo, call);
   await noteConfirmed(
     call.runtime.database.pool,
     { operation: operation.name, tier, ...by },
     call.caller.actor,
   );
+  passed.set(call, tier);
   return undefined;
+}
+
+/** What was confirmed of calls that are being carried out. */
+const passed = new WeakMap<Call, Tier>();
+
+/**
+ * For who carries a call out, when nobody else can change any more what it is about: the guard looked before, and
+ * what it saw may have changed since. Throws unless a person stands behind as much as is at stake now.
+ */
+export function requireConfirmed(call: Call, tier: Tier | null): void {
+  const confirmed = passed.get(call);
+  if (tier === null || confirmed === tier || confirmed === 'high') return;
+  throw changedMeanwhile();
+}
+
+/** The call may be made again: it is then judged by how things are now. */
+export function changedMeanwhile(): Problem {
+  return new Problem(
+    503,
+    'unavailable',
+    'What this call is about was changed at the same moment; make it again.',
+    {},
+    { 'retry-after': '1' },
+  );
 }
 
 type Behind = { by: 'code' | 'session' | 'dashboard'; id: string };
 
-async function whoStandsBehind(
-  operation: Operation,
-  tier: Tier,
-  input: Record<string, unknown>,
-  call: Call,
-): Promise<Behind | undefined> {
+async function whoStandsBehind(tier: Tier, boundTo: Buffer, call: Call): Promise<Behind | undefined> {
   const { caller, runtime } = call;
-  const boundTo = bindingOf(operation.name, input, call);
   if (call.approvalCode !== undefined) {
     const { secret } = await readAccount(runtime.database.pool);
     const tried = { ...subjectOf(call), code: call.approvalCode, boundTo: () => boundTo };
@@ -82,7 +104,7 @@ async function whoStandsBehind(
   return yes === undefined ? undefined : { by: 'dashboard', id: yes };
 }
 
-async function ask(operation: Operation, input: Record<string, unknown>, call: Call): Promise<Pending> {
+async function ask(operation: Operation, words: string, boundTo: Buffer, call: Call): Promise<Pending> {
   const { pool } = call.runtime.database;
   const to = await codeAddress(pool, (await readAccount(pool)).oversightAddress);
   await requireRate(call.runtime, 'codes', `${call.caller.key.id} ${operation.name}`, MAILS_AN_HOUR, 3600);
@@ -91,8 +113,8 @@ async function ask(operation: Operation, input: Record<string, unknown>, call: C
     {
       ...subjectOf(call),
       operation: operation.name,
-      boundTo: bindingOf(operation.name, input, call),
-      words: (await operation.asks?.(input, call)) ?? lowerFirst(operation.summary),
+      boundTo,
+      words,
       lifeSeconds: LIFE_SECONDS,
     },
     to,
@@ -123,11 +145,16 @@ function subjectOf({ caller }: Call): { purpose: 'operation'; subjectId: string 
   return { purpose: 'operation', subjectId: caller.key.principalId };
 }
 
-/** What a code is for: who asks, which operation, and everything in the request but the code itself. */
-function bindingOf(operation: string, input: Record<string, unknown>, { caller }: Call): Buffer {
+/** What a code is for: who asks, which operation, what the person is told of it, and all of the request but the code. */
+function bindingOf(
+  operation: string,
+  words: string,
+  input: Record<string, unknown>,
+  { caller }: Call,
+): Buffer {
   const { approval_code: _code, idempotency_key: _key, ...request } = input;
   return createHash('sha256')
-    .update(JSON.stringify([caller.key.principalId, operation, inOrder(request)]))
+    .update(JSON.stringify([caller.key.principalId, operation, words, inOrder(request)]))
     .digest();
 }
 

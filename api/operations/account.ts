@@ -2,13 +2,22 @@
 import { z } from 'zod';
 import { type Address, parseAddress } from '../../core/mail/address.ts';
 import type { Runtime } from '../../core/runtime/runtime.ts';
-import { type AccountChanges, readAccount, storageUsed, updateAccount } from '../../core/store/account.ts';
+import {
+  type AccountChanges,
+  type AccountFacts,
+  lockAccount,
+  readAccount,
+  storageUsed,
+  updateAccount,
+} from '../../core/store/account.ts';
 import { findMailbox } from '../../core/store/accounts.ts';
 import { eraseAccount } from '../../core/store/erasure.ts';
 import { usageByDay } from '../../core/store/usage.ts';
+import { quoted } from '../code-mail.ts';
 import { coded } from '../faults.ts';
 import { label } from '../kinds.ts';
 import { type Call, operation, type Tier } from '../operation.ts';
+import { requireConfirmed } from '../operator-codes.ts';
 import { invalid } from '../problem.ts';
 
 const AccountInfo = z.object({
@@ -112,8 +121,7 @@ const Changes = z.object({
 });
 
 /** Those members that would become different. */
-async function changesOf(input: z.output<typeof Changes>, { runtime }: Call): Promise<AccountChanges> {
-  const present = await readAccount(runtime.database.pool);
+function changesOf(input: z.output<typeof Changes>, present: AccountFacts): AccountChanges {
   const asked = {
     name: input.name,
     oversightAddress: input.oversight_email,
@@ -123,6 +131,25 @@ async function changesOf(input: z.output<typeof Changes>, { runtime }: Call): Pr
     ([name, value]) => value !== undefined && value !== present[name as keyof AccountChanges],
   );
   return Object.fromEntries(changed) as AccountChanges;
+}
+
+function tierOf(changes: AccountChanges): Tier | null {
+  if (changes.oversightAddress != null) return 'high';
+  return Object.keys(changes).length > 0 ? 'medium' : null;
+}
+
+/** What would become different, as the mail with the code says it. */
+async function inWords(input: z.output<typeof Changes>, { runtime }: Call): Promise<string> {
+  const changes = changesOf(input, await readAccount(runtime.database.pool));
+  const { name, oversightAddress, physicalAddress } = changes;
+  return [
+    name !== undefined && `call the account ${quoted(name)}`,
+    oversightAddress != null && `send codes and notices to ${quoted(oversightAddress)} from now on`,
+    physicalAddress === null && 'remove the postal address of the account',
+    physicalAddress != null && `set the postal address of the account to ${quoted(physicalAddress)}`,
+  ]
+    .filter((words) => words !== false)
+    .join(' and ');
 }
 
 /** Codes that came to a mailbox of ours could be read by the programs that ask for them. */
@@ -154,19 +181,17 @@ const changeAccount = operation({
     hints: ['idempotent'],
   },
   async guard(input, call): Promise<Tier | null> {
-    const changes = await changesOf(input, call);
-    if (changes.oversightAddress != null) {
-      await requireOutside(changes.oversightAddress, call);
-      return 'high';
-    }
-    return Object.keys(changes).length > 0 ? 'medium' : null;
+    const changes = changesOf(input, await readAccount(call.runtime.database.pool));
+    if (changes.oversightAddress != null) await requireOutside(changes.oversightAddress, call);
+    return tierOf(changes);
   },
-  asks: ({ oversight_email }) =>
-    oversight_email === undefined
-      ? 'change the account'
-      : `change the account, and send codes and notices to ${oversight_email} from now on`,
+  asks: (input, call) => inWords(input, call),
   async handle(input, call) {
-    await updateAccount(call.runtime.database.pool, await changesOf(input, call), call.caller.actor);
+    await call.runtime.database.transaction(async (db) => {
+      const changes = changesOf(input, await lockAccount(db));
+      requireConfirmed(call, tierOf(changes));
+      await updateAccount(db, changes, call.caller.actor);
+    });
     return { status: 'updated' as const };
   },
 });

@@ -12,6 +12,7 @@ import { quoted } from '../code-mail.ts';
 import { anyId, idOf, label } from '../kinds.ts';
 import { approvalCode, mailboxName, pattern } from '../kinds-of-mailbox.ts';
 import { Answer, type Call, operation } from '../operation.ts';
+import { requireConfirmed } from '../operator-codes.ts';
 import { notFound } from '../problem.ts';
 import { namedMailbox } from './mailboxes.ts';
 
@@ -79,14 +80,13 @@ export const addAllowed = operation({
   },
   asks: async ({ mailbox_id, pattern }, call) =>
     `let ${quoted((await namedMailbox(mailbox_id, call)).address)} write to ${quoted(pattern)} without anybody's approval`,
-  async handle({ mailbox_id, pattern, note }, { runtime, caller, ...call }) {
-    const { id } = await namedMailbox(mailbox_id, { runtime, caller, ...call });
-    const entry = await addAllowlistEntry(
-      runtime.database.pool,
-      id,
-      { pattern, note: note ?? null },
-      caller.actor,
-    );
+  async handle({ mailbox_id, pattern, note }, call) {
+    const { id } = await namedMailbox(mailbox_id, call);
+    const { pool } = call.runtime.database;
+    const known = await findAllowlistEntry(pool, id, { pattern });
+    if (known !== undefined) return new Answer(200, entryView(known));
+    requireConfirmed(call, 'medium');
+    const entry = await addAllowlistEntry(pool, id, { pattern, note: note ?? null }, call.caller.actor);
     return new Answer(entry.added ? 201 : 200, entryView(entry));
   },
 });

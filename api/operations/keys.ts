@@ -15,6 +15,7 @@ import { quoted } from '../code-mail.ts';
 import { anyId, idOf, label, moment } from '../kinds.ts';
 import { approvalCode } from '../kinds-of-mailbox.ts';
 import { type Call, operation, type Tier } from '../operation.ts';
+import { changedMeanwhile, requireConfirmed } from '../operator-codes.ts';
 import { notFound, Problem } from '../problem.ts';
 import { iso } from '../views.ts';
 
@@ -125,16 +126,16 @@ export const createApiKey = operation({
     await boundMailbox(mailbox, call);
     return tierOf(checkedScopes(scopes));
   },
-  asks: ({ name, scopes, mailbox }) =>
+  asks: ({ name, scopes, mailbox, principal, principal_kind, owner }) =>
     `make an API key called ${quoted(name)} that may ${scopes.join(', ')}${
       mailbox === undefined ? ' in all mailboxes' : ` in the mailbox ${quoted(mailbox)} alone`
-    }`,
+    }${actingAs(principal, principal_kind ?? kindFor(scopes), owner)}`,
   async handle(input, call) {
     const { runtime, caller } = call;
     const scopes = checkedScopes(input.scopes);
     const mailbox = await boundMailbox(input.mailbox, call);
     const principal = {
-      kind: input.principal_kind ?? (tierOf(scopes) === 'high' ? 'user' : 'agent'),
+      kind: input.principal_kind ?? kindFor(scopes),
       name: input.principal ?? input.name,
       owner: input.owner ?? null,
     } as const;
@@ -162,6 +163,21 @@ export const createApiKey = operation({
   },
 });
 
+/** Who decides is taken for a person. */
+function kindFor(scopes: Scope[]): 'agent' | 'user' {
+  return tierOf(scopes) === 'high' ? 'user' : 'agent';
+}
+
+/** Whose name something will be done in, as the mail with the code says it; nothing where that is a new name. */
+export function actingAs(
+  principal: string | undefined,
+  kind: 'agent' | 'user',
+  owner: string | undefined,
+): string {
+  const as = principal === undefined ? '' : `, in the name of the ${kind} ${quoted(principal)}`;
+  return owner === undefined ? as : `${as}, for whom ${quoted(owner)} answers`;
+}
+
 async function boundMailbox(named: string | undefined, { runtime }: Call) {
   const mailbox = named === undefined ? undefined : await findMailbox(runtime.database.pool, named);
   if (named !== undefined && mailbox === undefined) throw notFound('There is no such mailbox.');
@@ -183,23 +199,29 @@ export const updateApiKey = operation({
   }),
   output: z.object({ status: z.literal('updated') }),
   async guard({ key_id, scopes }, call) {
-    const key = await livingKey(key_id, call);
-    if (scopes === undefined) return null;
-    const added = checkedScopes(scopes).filter((scope) => !key.scopes.includes(scope));
-    return tierOf(added) === 'high' ? 'high' : null;
+    return tierOfChange(await livingKey(key_id, call), scopes);
   },
   asks: async ({ key_id, scopes }, call) =>
     `let ${await keyInWords(key_id, call)} do this: ${(scopes ?? []).join(', ')}`,
-  async handle({ key_id, name, scopes }, { runtime, caller }) {
-    const changes = {
-      name: name ?? null,
-      scopes: scopes === undefined ? null : checkedScopes(scopes),
-    };
-    if (!(await updateKey(runtime.database.pool, idOf(key_id, 'key'), changes, caller.actor)))
-      throw notFound('There is no such key.');
+  async handle({ key_id, name, scopes }, call) {
+    const key = await livingKey(key_id, call);
+    requireConfirmed(call, tierOfChange(key, scopes));
+    const changes = { name: name ?? null, scopes: scopes === undefined ? null : checkedScopes(scopes) };
+    const { pool } = call.runtime.database;
+    if (!(await updateKey(pool, key.id, { ...changes, from: key.scopes }, call.caller.actor))) {
+      await livingKey(key_id, call);
+      throw changedMeanwhile();
+    }
     return { status: 'updated' as const };
   },
 });
+
+/** Only what is added needs somebody's yes. */
+function tierOfChange(key: KeyFacts, scopes: Scope[] | undefined): Tier | null {
+  if (scopes === undefined) return null;
+  const added = checkedScopes(scopes).filter((scope) => !key.scopes.includes(scope));
+  return tierOf(added) === 'high' ? 'high' : null;
+}
 
 export const revokeApiKey = operation({
   name: 'revoke_api_key',

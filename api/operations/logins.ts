@@ -10,6 +10,7 @@ import { approvalCode } from '../kinds-of-mailbox.ts';
 import { operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
 import { iso } from '../views.ts';
+import { actingAs } from './keys.ts';
 import { namedMailbox } from './mailboxes.ts';
 
 const Login = z.object({
@@ -92,8 +93,11 @@ export const addLogin = operation({
     if ((await findLogin(call.runtime.database.pool, username ?? address)) !== undefined) throw taken();
     return 'medium';
   },
-  asks: async ({ mailbox }, call) =>
-    `make a login that sends mail as ${quoted((await namedMailbox(mailbox, call)).address)}`,
+  asks: async ({ mailbox, username, principal, principal_kind, owner }, call) => {
+    const { address } = await namedMailbox(mailbox, call);
+    const called = username === undefined ? '' : ` called ${quoted(username)}`;
+    return `make a login${called} that sends mail as ${quoted(address)}${actingAs(principal, principal_kind, owner)}`;
+  },
   async handle(input, call) {
     const mailbox = await namedMailbox(input.mailbox, call);
     const username = input.username ?? mailbox.address;

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Mode } from '../../core/mail/mode.ts';
 import { readAccount } from '../../core/store/account.ts';
 import {
+  lockMailbox,
   loosens,
   type MailboxChanges,
   type MailboxFacts,
@@ -23,7 +24,8 @@ import {
   signatureBlock,
 } from '../kinds-of-mailbox.ts';
 import { type Call, operation, type Tier } from '../operation.ts';
-import { Problem } from '../problem.ts';
+import { requireConfirmed } from '../operator-codes.ts';
+import { notFound, Problem } from '../problem.ts';
 import { Mailbox, mailboxView } from '../views-mailbox.ts';
 import { requireSafeTarget, webhookUrl } from '../webhook-target.ts';
 import { namedMailbox } from './mailboxes.ts';
@@ -133,23 +135,23 @@ function changesOf(wanted: Wanted): MailboxChanges {
 
 /** In one transaction: a request that is refused changes nothing. */
 async function change(wanted: Wanted, call: Call): Promise<z.input<typeof Updated>> {
-  const mailbox = await namedMailbox(wanted.mailbox_id, call);
+  const { id } = await namedMailbox(wanted.mailbox_id, call);
   const { runtime, caller } = call;
-  const present = presentOf(mailbox);
   await runtime.database.transaction(async (db) => {
+    const mailbox = await lockMailbox(db, id);
+    if (mailbox === undefined) throw notFound('There is no such mailbox.');
+    const changes = watchedChanges(wanted, mailbox);
+    requireConfirmed(call, changes.length > 0 ? 'medium' : null);
     const mode = wanted.oversight_mode as Mode | undefined;
     if (mode !== undefined) {
-      const changed = await setMode(db, mailbox.id, mode, caller.actor, { onlyTighten: true });
+      const changed = await setMode(db, id, mode, caller.actor, { onlyTighten: true });
       if (changed?.mode !== mode) throw upgradeRequired(mailbox, mode);
     }
-    await updateMailbox(db, mailbox.id, changesOf(wanted), caller.actor);
-    for (const name of ['webhook_url', 'oversight_webhook_url'] as const) {
-      const url = wanted[name];
-      if (url !== undefined && url !== present[name])
-        await setMailboxWebhook(db, mailbox.id, name, url, caller.actor);
-    }
+    await updateMailbox(db, id, changesOf(wanted), caller.actor);
+    for (const name of ['webhook_url', 'oversight_webhook_url'] as const)
+      if (changes.includes(name)) await setMailboxWebhook(db, id, name, wanted[name] ?? null, caller.actor);
   });
-  const after = await namedMailbox(mailbox.id, call);
+  const after = await namedMailbox(id, call);
   const { id: tenantId } = await readAccount(runtime.database.pool);
   return { status: 'updated', mailbox: mailboxView(after, tenantId) };
 }

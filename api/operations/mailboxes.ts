@@ -110,7 +110,10 @@ export const addMailbox = operation({
     if (input.webhook_url != null) await requireSafeTarget(input.webhook_url, 'webhook_url', call);
     return 'medium';
   },
-  asks: ({ address_local }) => `make the mailbox ${quoted(address_local)}`,
+  asks: ({ address_local, webhook_url }) =>
+    `make the mailbox ${quoted(address_local)}${
+      webhook_url == null ? '' : ` and tell ${quoted(webhook_url)} of all its mail`
+    }`,
   async handle(input, call) {
     const { runtime, caller } = call;
     const asked = (input.oversight_mode ?? 'gated_send') as Mode;

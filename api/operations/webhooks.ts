@@ -101,7 +101,13 @@ const makeWebhook = operation({
     if (mailbox_id != null) await namedMailbox(mailbox_id, call);
     return 'medium';
   },
-  asks: ({ url, events }) => `tell ${quoted(url)} of these events: ${events.join(', ')}`,
+  async asks({ url, events, mailbox_id }, call) {
+    const where =
+      mailbox_id == null
+        ? 'all mailboxes'
+        : `the mailbox ${quoted((await namedMailbox(mailbox_id, call)).address)}`;
+    return `tell ${quoted(url)} of these events in ${where}: ${events.join(', ')}`;
+  },
   async handle({ url, events, mailbox_id, secret }, call) {
     const mailbox = mailbox_id == null ? undefined : await namedMailbox(mailbox_id, call);
     const webhook = { url, events, secret, mailboxId: mailbox?.id ?? null };

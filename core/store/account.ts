@@ -23,10 +23,21 @@ export interface AccountFacts {
 export type AccountChanges = Partial<Pick<AccountFacts, (typeof CHANGEABLE)[number]>>;
 
 const CHANGEABLE = ['name', 'oversightAddress', 'physicalAddress'] as const;
+const COLUMN = {
+  name: 'name',
+  oversightAddress: 'oversight_address',
+  physicalAddress: 'physical_address',
+} as const;
 
 const COLUMNS = `id, name, slug, oversight_address as "oversightAddress", physical_address as "physicalAddress",
   is_active as "isActive", sending_disabled as "sendingDisabled", sending_disabled_reason as "sendingDisabledReason",
   secret, created_at as "createdAt"`;
+
+/** The account, which nobody else changes until the transaction of `db` is over. */
+export async function lockAccount(db: Db): Promise<AccountFacts> {
+  await db.query('select 1 from account for update');
+  return readAccount(db);
+}
 
 /** The account. Throws when there is none: every process makes it before it opens a room. */
 export async function readAccount(db: Db): Promise<AccountFacts> {
@@ -67,18 +78,10 @@ export async function updateAccount(db: Db, changes: AccountChanges, actor: Acto
   const after = { ...before, ...Object.fromEntries(changed.map((name) => [name, changes[name]])) };
   await db.query({
     text: `with changed as (
-        update account set name = $1, oversight_address = $2, physical_address = $3 returning id)
+        update account set ${changed.map((name, i) => `${COLUMN[name]} = $${i + 5}`).join(', ')} returning id)
       insert into audit_events (action, resource_type, resource_id, actor_type, actor_id, actor_name, metadata)
-      select 'account.updated', 'account', id, $4, $5, $6, jsonb_build_object('changed', $7::text[]) from changed`,
-    values: [
-      after.name,
-      after.oversightAddress,
-      after.physicalAddress,
-      actor.type,
-      actor.id,
-      actor.name,
-      changed,
-    ],
+      select 'account.updated', 'account', id, $1, $2, $3, jsonb_build_object('changed', $4::text[]) from changed`,
+    values: [actor.type, actor.id, actor.name, changed, ...changed.map((name) => changes[name])],
   });
   return after;
 }

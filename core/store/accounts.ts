@@ -126,6 +126,15 @@ export async function findMailbox(
   return rows[0];
 }
 
+/** A mailbox by its id, which nobody else changes until the transaction of `db` is over. */
+export async function lockMailbox(db: Db, id: string): Promise<MailboxFacts | undefined> {
+  const { rows } = await db.query<MailboxFacts>({
+    text: `select ${COLUMNS} from mailboxes where id = $1 and ${LIVING} for update`,
+    values: [id],
+  });
+  return rows[0];
+}
+
 /** Whether a mailbox may, or once could, be called so: then no other ever will be. */
 export async function isAddressTaken(db: Db, address: string): Promise<boolean> {
   const { rows } = await db.query({

@@ -123,15 +123,23 @@ export async function readKey(db: Db, id: string): Promise<KeyFacts | undefined>
   return rows[0];
 }
 
-/** Changes a living key and audits it. False when there is none of that id. */
+/**
+ * Changes a living key and audits it. False when there is none of that id, or its scopes are others than `from`
+ * where that is given.
+ */
 export async function updateKey(
   db: Db,
   id: string,
-  { name = null, scopes = null }: { name?: string | null; scopes?: Scope[] | null },
+  {
+    name = null,
+    scopes = null,
+    from = null,
+  }: { name?: string | null; scopes?: Scope[] | null; from?: Scope[] | null },
   actor: Actor,
 ): Promise<boolean> {
   const { rowCount } = await db.query({
-    text: `with before as (select id, name, scopes from api_keys where id = $1 and revoked_at is null for update),
+    text: `with before as (select id, name, scopes from api_keys
+         where id = $1 and revoked_at is null and ($7::text[] is null or scopes = $7) for update),
       changed as (
         update api_keys k set name = coalesce($2::text, k.name), scopes = coalesce($3::text[], k.scopes)
           from before where k.id = before.id
@@ -143,7 +151,7 @@ export async function updateKey(
                                   'to', jsonb_build_object('name', name, 'scopes', scopes))
           from changed where name <> was_name or scopes <> was_scopes)
       select id from changed`,
-    values: [id, name, scopes, actor.type, actor.id, actor.name],
+    values: [id, name, scopes, actor.type, actor.id, actor.name, from],
   });
   return rowCount === 1;
 }
