@@ -21,7 +21,7 @@ interface SetOptions extends Common {
 export function addMailboxSettings(mailbox: Command): void {
   command(mailbox, 'set <mailbox>', "change settings of a mailbox; '' takes a value away")
     .option('--display-name <text>', 'name people see beside the address')
-    .option('--oversight-address <address>', 'where copies go in monitored')
+    .option('--oversight-address <address>', 'where copies go in monitored; else the address of the account')
     .option('--route <name>', "route its outgoing mail takes; '' for the default one")
     .option('--gate-timing <word>', 'gate_first or schedule_first')
     .option('--hold-expiry-hours <hours>', 'after how long mail that is held from now on expires')

@@ -29,7 +29,7 @@ export function addMailboxCommands(program: Command): void {
     .alias('create')
     .option('--mode <mode>', `oversight mode: ${MODES.join(', ')}`, 'gated_send')
     .option('--display-name <text>', 'name people see beside the address')
-    .option('--oversight-address <address>', 'where copies go in monitored')
+    .option('--oversight-address <address>', 'where copies go in monitored; else the address of the account')
     .option('--route <name>', 'route its outgoing mail takes')
     .option('--gate-timing <word>', 'gate_first or schedule_first', 'gate_first')
     .option('--hold-expiry-hours <hours>', 'after how long held mail expires', '168')

@@ -190,7 +190,7 @@ const account = z
     }),
     oversight_address: key(address.optional(), {
       description:
-        'Where codes, notices and reminders go. Without it nothing that needs a code can be done by API.',
+        'Where codes, notices and reminders go, and copies of what `monitored` mailboxes send that name nobody else. Without it nothing that needs a code can be done by API.',
       expects: ADDRESS,
       fallback: 'what was set by the API',
     }),
@@ -256,6 +256,7 @@ const mailbox = z.strictObject({
   oversight_address: key(address.optional(), {
     description: 'Where copies of its outgoing mail go in `monitored`.',
     expects: ADDRESS,
+    fallback: '`account.oversight_address`',
   }),
   route: key(shortName.optional(), {
     description: 'Route its outgoing mail takes.',

@@ -30,8 +30,9 @@ export interface Case {
   requestedMode: string | null;
   mailboxMode: string;
   mailboxActive: boolean;
+  /** Where its copy goes, if there is one: the mailbox's overseer, else the account's. Null where no mode asks for any. */
   oversightAddress: string | null;
-  /** The mailbox of ours that the oversight address names, if any. */
+  /** The mailbox of ours that this address names, if any. */
   oversightMailboxId: string | null;
   holdExpiryHours: number;
   gateTiming: 'gate_first' | 'schedule_first';
@@ -45,13 +46,14 @@ export interface Case {
   now: Date;
 }
 
-// Each offset keeps its look-up a look-up by key, in a plan that is kept from when the tables were empty.
+// Each offset keeps its look-up a look-up by key, in a plan that is kept from when the tables were empty. The account
+// is one row and read once for them all; who oversees is looked up only for mail that may be copied.
 const CASES = `select m.id, m.state, m.kind, m.direction, m.source, m.mailbox_id as "mailboxId",
         b.address as "mailboxAddress", m.composer_id as "composerId", m.reverse_path as "reversePath",
         m.forward_paths as "forwardPaths", m.content_id as "contentId", m.size, c.sha256 as "contentSha256",
         m.subject, m.facts, m.tags, m.agent, m.internet_message_id as "internetMessageId", m.smtputf8,
         m.body_8bit as "body8bit", m.requested_mode as "requestedMode", b.oversight_mode as "mailboxMode",
-        b.is_active as "mailboxActive", b.oversight_address as "oversightAddress",
+        b.is_active as "mailboxActive", w.address as "oversightAddress",
         b.hold_expiry_hours as "holdExpiryHours", coalesce(m.gate_timing, b.gate_timing) as "gateTiming",
         m.send_at as "sendAt", m.created_at as "createdAt",
         b.oversight_mode = 'gated_send' and m.direction = 'outbound'
@@ -60,7 +62,10 @@ const CASES = `select m.id, m.state, m.kind, m.direction, m.source, m.mailbox_id
         o.id as "oversightMailboxId", now() as now
       from messages m
       cross join lateral (select * from mailboxes where id = m.mailbox_id offset 0) b
-      left join lateral (select id from mailboxes where address_key = lower(b.oversight_address) offset 0) o on true
+      cross join lateral (
+        select case when m.direction = 'outbound' and 'monitored' in (b.oversight_mode, m.requested_mode)
+               then coalesce(b.oversight_address, (select oversight_address from account)) end as address offset 0) w
+      left join lateral (select id from mailboxes where address_key = lower(w.address) offset 0) o on true
       cross join lateral (select sha256 from contents where id = m.content_id offset 0) c`;
 
 /** The cases among `ids` that wait for a verdict: `received`, and `scheduled` whose time has come. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
 import { newId } from '../../core/mail/id.ts';
+import { ensureAccount } from '../../core/store/account.ts';
 import { approve } from '../../policy/review.ts';
 import { type Oversight, openOversight } from '../support/oversight.ts';
 
@@ -113,6 +114,48 @@ test('the overseer of a monitored mailbox gets a copy of the same bytes, once, b
   expect(
     await oversight.sql('select id from messages where about_id in ($1, $2)', [id, copy!.id]),
   ).toHaveLength(1);
+});
+
+test('a mailbox that names no overseer is overseen by the account, also for a message that asks for it', async () => {
+  const db = oversight.database.pool;
+  await ensureAccount(db, { oversightAddress: 'chief@elsewhere.example' }, system('cli'));
+  const boxes = {
+    own: await oversight.mailbox({ mode: 'monitored', oversightAddress: 'boss@elsewhere.example' }),
+    none: await oversight.mailbox({ mode: 'monitored' }),
+    asked: await oversight.mailbox({ mode: 'autonomous' }),
+  };
+  const ids = [
+    await oversight.accept({ mailboxId: boxes.own }),
+    await oversight.accept({ mailboxId: boxes.none }),
+    await oversight.accept({ mailboxId: boxes.asked, requestedMode: 'monitored' }),
+    await oversight.accept({ mailboxId: boxes.asked }),
+  ];
+  await oversight.judge(...ids);
+  const copies = await oversight.sql<{ about_id: string; forward_paths: string[] }>(
+    'select about_id, forward_paths from messages where about_id = any($1)',
+    [ids],
+  );
+  const copiedTo = new Map(copies.map((one) => [one.about_id, one.forward_paths]));
+  expect(ids.map((id) => copiedTo.get(id))).toEqual([
+    ['boss@elsewhere.example'],
+    ['chief@elsewhere.example'],
+    ['chief@elsewhere.example'],
+    undefined,
+  ]);
+  await oversight.sql('update account set oversight_address = null');
+});
+
+test('a copy to the very mailbox that sent is one message there, and no copy of it follows', async () => {
+  const address = 'narcissus@ours.example';
+  const mailboxId = await oversight.mailbox({ address, mode: 'monitored', oversightAddress: address });
+  const id = await oversight.accept({ mailboxId });
+  await oversight.judge(id);
+  const lying = await oversight.sql<{ id: string }>('select id from messages where mailbox_id = $1', [
+    mailboxId,
+  ]);
+  expect(lying).toHaveLength(2);
+  await oversight.judge(...lying.map((one) => one.id));
+  expect(await oversight.sql('select id from messages where mailbox_id = $1', [mailboxId])).toEqual(lying);
 });
 
 test('a copy for a mailbox of ours lies there at once', async () => {
