@@ -9,7 +9,7 @@
  * A code is bound to principal, operation and request, and to what its mail said would come of them. The answer, the
  * log and the audit never hold it.
  */
-import { createHash } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import { readAccount } from '../core/store/account.ts';
 import { noteConfirmed, takeConfirmed, tryCode } from '../core/store/operator-codes.ts';
@@ -44,15 +44,13 @@ export async function confirmed(
   input: Record<string, unknown>,
   call: Call,
 ): Promise<Pending | undefined> {
+  const { pool } = call.runtime.database;
+  const account = await readAccount(pool);
   const words = (await operation.asks?.(input, call)) ?? lowerFirst(operation.summary);
-  const boundTo = bindingOf(operation.name, words, input, call);
-  const by = await whoStandsBehind(tier, boundTo, call);
-  if (by === undefined) return ask(operation, words, boundTo, call);
-  await noteConfirmed(
-    call.runtime.database.pool,
-    { operation: operation.name, tier, ...by },
-    call.caller.actor,
-  );
+  const boundTo = bindingOf(account.secret, [call.caller.key.principalId, operation.name, words], input);
+  const by = await whoStandsBehind(tier, boundTo, account.secret, call);
+  if (by === undefined) return ask(operation, words, boundTo, account.oversightAddress, call);
+  await noteConfirmed(pool, { operation: operation.name, tier, ...by }, call.caller.actor);
   passed.set(call, tier);
   return undefined;
 }
@@ -83,10 +81,14 @@ export function changedMeanwhile(): Problem {
 
 type Behind = { by: 'code' | 'session' | 'dashboard'; id: string };
 
-async function whoStandsBehind(tier: Tier, boundTo: Buffer, call: Call): Promise<Behind | undefined> {
+async function whoStandsBehind(
+  tier: Tier,
+  boundTo: Buffer,
+  secret: Buffer,
+  call: Call,
+): Promise<Behind | undefined> {
   const { caller, runtime } = call;
   if (call.approvalCode !== undefined) {
-    const { secret } = await readAccount(runtime.database.pool);
     const tried = { ...subjectOf(call), code: call.approvalCode, boundTo: () => boundTo };
     const done = await runtime.database.transaction((db) => tryCode(db, tried, secret, caller.actor));
     if (done.result !== 'used') throw invalidCode();
@@ -104,9 +106,14 @@ async function whoStandsBehind(tier: Tier, boundTo: Buffer, call: Call): Promise
   return yes === undefined ? undefined : { by: 'dashboard', id: yes };
 }
 
-async function ask(operation: Operation, words: string, boundTo: Buffer, call: Call): Promise<Pending> {
-  const { pool } = call.runtime.database;
-  const to = await codeAddress(pool, (await readAccount(pool)).oversightAddress);
+async function ask(
+  operation: Operation,
+  words: string,
+  boundTo: Buffer,
+  oversightAddress: string | null,
+  call: Call,
+): Promise<Pending> {
+  const to = await codeAddress(call.runtime.database.pool, oversightAddress);
   await requireRate(call.runtime, 'codes', `${call.caller.key.id} ${operation.name}`, MAILS_AN_HOUR, 3600);
   const sent = await mailCode(
     call,
@@ -145,16 +152,15 @@ function subjectOf({ caller }: Call): { purpose: 'operation'; subjectId: string 
   return { purpose: 'operation', subjectId: caller.key.principalId };
 }
 
-/** What a code is for: who asks, which operation, what the person is told of it, and all of the request but the code. */
-function bindingOf(
-  operation: string,
-  words: string,
-  input: Record<string, unknown>,
-  { caller }: Call,
-): Buffer {
+/**
+ * What a code is for: who asks, which operation, what the person is told of it, and all of the request but the code.
+ * Keyed, for a request may hold a password, which whoever reads a bare hash could try to guess.
+ */
+function bindingOf(secret: Buffer, about: string[], input: Record<string, unknown>): Buffer {
   const { approval_code: _code, idempotency_key: _key, ...request } = input;
-  return createHash('sha256')
-    .update(JSON.stringify([caller.key.principalId, operation, words, inOrder(request)]))
+  return createHmac('sha256', secret)
+    .update('postern request\0')
+    .update(JSON.stringify([...about, inOrder(request)]))
     .digest();
 }
 

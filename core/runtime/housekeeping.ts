@@ -4,6 +4,7 @@ import type { Database, Db } from '../store/database.ts';
 import { forgetKeys } from '../store/idempotency.ts';
 import { forgetCalls } from '../store/idempotent-requests.ts';
 import { forgetCodes } from '../store/operator-codes.ts';
+import { forgetSessions } from '../store/operator-sessions.ts';
 import { forgetSends } from '../store/recent-sends.ts';
 import { type Rounds, startRounds } from './rounds.ts';
 
@@ -18,6 +19,7 @@ const CHORES: readonly (readonly [what: string, forget: (db: Db, limit: number) 
   ['idempotent_requests', forgetCalls],
   ['recent_sends', forgetSends],
   ['operator_codes', forgetCodes],
+  ['operator_sessions', forgetSessions],
 ];
 
 /** Starts it; every process may have one, for what one has locked the others leave alone. */

@@ -24,7 +24,8 @@ export async function deleteMailbox(database: Database, id: string, actor: Actor
           update submission_logins l set revoked_at = now() from closed
            where l.mailbox_id = closed.id and l.revoked_at is null returning l.id, l.username),
         hooks as (
-          update webhooks w set deleted_at = now() from closed where w.mailbox_id = closed.id and w.deleted_at is null),
+          update webhooks w set deleted_at = now(), secret = '', previous_secret = null from closed
+           where w.mailbox_id = closed.id and w.deleted_at is null),
         events as (
           insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_id, actor_name, metadata)
           select action, type, resource, $1, $2, $3, $4, metadata from (

@@ -24,7 +24,7 @@ export interface CodeSubject {
 export interface NewCode extends CodeSubject {
   /** Name of the guarded operation, or the target mode. */
   operation: string;
-  /** A SHA-256 of all that the code is for. */
+  /** A digest of all that the code is for. */
   boundTo: Buffer;
   /** Id of the key. */
   requestedBy: string;
@@ -45,10 +45,16 @@ export interface IssuedCode {
 const TRIES = 10;
 const OPEN = `used_at is null and dead_at is null and expires_at > now()`;
 
-/** Makes a code. `secret` is the account's. */
+/** Makes a code. `secret` is the account's; one that `replaces` others needs `db` to be a transaction. */
 export async function issueCode(db: Db, wanted: NewCode, secret: Buffer, actor: Actor): Promise<IssuedCode> {
   const id = newId();
   const code = newCode();
+  // Of two at the same time the later one sees the earlier, and replaces it.
+  if (wanted.replaces)
+    await db.query({
+      text: 'select pg_advisory_xact_lock(hashtextextended($1, 0))',
+      values: [`code ${wanted.purpose} ${wanted.subjectId}`],
+    });
   const { rows } = await db.query<{ expiresAt: Date }>({
     text: `with replaced as (
         update operator_codes set dead_at = now()

@@ -52,3 +52,13 @@ export async function endSessions(db: Db, keyId: string, actor: Actor): Promise<
     values: [keyId, actor.type, actor.id, actor.name],
   });
 }
+
+/** Deletes sessions that are long over; returns how many. The audit log keeps that they were. */
+export async function forgetSessions(db: Db, limit: number): Promise<number> {
+  const { rowCount } = await db.query({
+    text: `delete from operator_sessions where id in (
+             select id from operator_sessions where expires_at < now() - interval '30 days' limit $1)`,
+    values: [limit],
+  });
+  return rowCount ?? 0;
+}

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
-import { updateAccount } from '../../core/store/account.ts';
+import { readAccount, updateAccount } from '../../core/store/account.ts';
 import { confirmWaiting, listWaiting } from '../../core/store/operator-codes.ts';
 import { startDelivery } from '../../delivery/main.ts';
 import { type Reply, startTestApi, type TestApi } from '../support/api.ts';
@@ -159,6 +159,28 @@ test('a code is for what its mail said, also where the same request means more b
   expect((await change()).status).toBe(202);
   expect((await mailedNotices(db()))[0]!.text).toContain('remove auto_bcc');
   expect((await change(await api.code())).status).toBe(200);
+});
+
+test('what is kept of a request with a password in it is of no use for guessing the password', async () => {
+  const key = await admin();
+  await api.mailbox('guessed@ours.example', 'gated_send');
+  const kept = async () => {
+    const body = { mailbox: 'guessed@ours.example', password: 'correct horse battery' };
+    expect((await api.call('POST', '/v1/logins', { key, body })).status).toBe(202);
+    const { rows } = await db().query<{ bound: string }>(
+      "select encode(bound_to, 'hex') as bound from operator_codes order by id desc limit 1",
+    );
+    return rows[0]!.bound;
+  };
+  const { secret } = await readAccount(db());
+  const first = await kept();
+  expect(await kept()).toBe(first);
+  try {
+    await db().query('update account set secret = $1', [Buffer.alloc(32, 7)]);
+    expect(await kept()).not.toBe(first);
+  } finally {
+    await db().query('update account set secret = $1', [secret]);
+  }
 });
 
 test('what somebody calls a key cannot write lines of the mail', async () => {

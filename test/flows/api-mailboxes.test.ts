@@ -234,6 +234,18 @@ test('a deleted mailbox is gone for everybody, what waited is cancelled, and its
   expect(log.json.entries[0]).toMatchObject({ resource_id: mailbox.id });
 });
 
+test('with a mailbox its webhooks end, and what signed for them is forgotten', async () => {
+  const { id } = await api.mailbox('unhooked@ours.example', 'gated_send');
+  const body = { webhook_url: 'https://203.0.114.7/hook' };
+  expect((await api.confirm('PATCH', `/v1/mailboxes/${id}`, { key: await admin(), body })).status).toBe(200);
+  await api.call('DELETE', `/v1/mailboxes/${id}`, { key: api.keys.admin });
+  const { rows } = await api.runtime.database.pool.query(
+    'select secret, previous_secret, deleted_at is not null as ended from webhooks where mailbox_id = $1',
+    [id],
+  );
+  expect(rows).toEqual([{ secret: '', previous_secret: null, ended: true }]);
+});
+
 test('a configuration that still names a deleted mailbox does not keep the others from starting', async () => {
   const config = testConfig({
     mailboxes: [{ address: 'deleted@ours.example' }, { address: 'after@ours.example' }],

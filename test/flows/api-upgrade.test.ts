@@ -1,6 +1,10 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
+import { newId } from '../../core/mail/id.ts';
 import { setMode, updateMailbox } from '../../core/store/accounts.ts';
+import type { Db } from '../../core/store/database.ts';
+import { issueCode } from '../../core/store/operator-codes.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 import { mailedNotices } from '../support/notices.ts';
 
@@ -147,4 +151,37 @@ test('it takes the scope send, and a bound key climbs in its own mailbox alone',
   const bound = (await api.key({ scopes: ['send'], mailboxId: id })).apiKey;
   expect((await request(theirs, 'monitored', bound)).status).toBe(404);
   expect((await request(id, 'monitored', bound)).status).toBe(200);
+});
+
+test('of two requests at the same moment one code is left', async () => {
+  const { id } = await api.mailbox('crowd@ours.example', 'gated_send');
+  const code = {
+    purpose: 'upgrade',
+    subjectId: id,
+    operation: 'monitored',
+    boundTo: Buffer.alloc(32),
+    requestedBy: newId(),
+    words: 'climb',
+    lifeSeconds: 60,
+    replaces: true,
+  } as const;
+  const issue = (on: Db) => issueCode(on, code, Buffer.alloc(32), system('cli'));
+  const { transaction } = api.runtime.database;
+  let over = false;
+  let second: Promise<unknown> | undefined;
+  await transaction(async (on) => {
+    await issue(on);
+    second = transaction(issue).finally(() => {
+      over = true;
+    });
+    const waits =
+      "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while (!over && (await db().query(waits)).rows.length === 0) await pause(10);
+  });
+  await second;
+  const { rows } = await db().query(
+    'select id from operator_codes where subject_id = $1 and used_at is null and dead_at is null',
+    [id],
+  );
+  expect(rows).toHaveLength(1);
 });

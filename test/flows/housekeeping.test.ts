@@ -1,10 +1,13 @@
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { system } from '../../core/mail/actor.ts';
 import { newId } from '../../core/mail/id.ts';
 import { startHousekeeping } from '../../core/runtime/housekeeping.ts';
 import { type Database, openDatabase } from '../../core/store/database.ts';
 import { forgetKeys, takeKey } from '../../core/store/idempotency.ts';
 import { forgetCalls, takeCall } from '../../core/store/idempotent-requests.ts';
+import { createKey } from '../../core/store/keys.ts';
+import { beginSession } from '../../core/store/operator-sessions.ts';
 import { freshDatabase } from '../support/database.ts';
 
 let own: Awaited<ReturnType<typeof freshDatabase>>;
@@ -81,4 +84,23 @@ test('answers to named requests are forgotten after 24 hours too', async () => {
     .toEqual([{ key: 'young' }]);
   await housekeeping.close();
   expect(await forgetCalls(database.pool, 10)).toBe(0);
+});
+
+test('operator sessions that ended long ago are forgotten', async () => {
+  const db = database.pool;
+  const person = { kind: 'user', name: 'admin' } as const;
+  const { id } = await createKey(
+    db,
+    { name: 'admin', scopes: ['admin'], principal: person },
+    'test',
+    system('cli'),
+  );
+  await beginSession(db, id, 900, system('cli'));
+  await db.query("update operator_sessions set expires_at = now() - interval '31 days'");
+  const young = await beginSession(db, id, 900, system('cli'));
+  const housekeeping = startHousekeeping({ database, log: pino({ level: 'silent' }), everyMs: 20 });
+  await expect
+    .poll(async () => (await db.query('select id from operator_sessions')).rows)
+    .toEqual([{ id: young.id }]);
+  await housekeeping.close();
 });
