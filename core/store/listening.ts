@@ -13,7 +13,10 @@ import type { Lane } from './lane.ts';
 export interface Listening {
   /** From now on `handler` gets the text of each notice on the channel. Returns how to stop. */
   on(channel: string, handler: (payload: string) => void): () => void;
-  /** Called each time we have begun to listen, the first time too: what was told before may have been missed. */
+  /**
+   * Called each time we have begun to listen, the first time too: what was told before may have been missed. Who asks
+   * when we listen already is called as soon as everything asked for so far is being listened to.
+   */
   onReconnect(handler: () => void): () => void;
   /** Resolves when everything asked for so far is being listened to; never while the database is away. */
   ready(): Promise<void>;
@@ -35,6 +38,15 @@ export function openListening(url: string, log: Log): Listening {
   let listening: Promise<void> | undefined;
   let retry: NodeJS.Timeout | undefined;
   let closed = false;
+  /** Who waits to begin has been told that this connection has. */
+  let begun = false;
+  let saying: Promise<unknown> = Promise.resolve();
+
+  /** Statements of one connection run one after the other; each is sent when the one before it is done. */
+  function say(open: pg.Client, statement: string): Promise<unknown> {
+    saying = saying.catch(() => {}).then(() => open.query(statement));
+    return saying;
+  }
 
   /** Runs every handler; one that fails keeps nothing from the others. */
   function tell(these: Iterable<(payload: string) => void>, payload: string): void {
@@ -57,6 +69,7 @@ export function openListening(url: string, log: Log): Listening {
     const gone = () => {
       if (client !== fresh) return;
       client = undefined;
+      begun = false;
       again();
     };
     fresh.on('error', gone);
@@ -65,8 +78,11 @@ export function openListening(url: string, log: Log): Listening {
     await fresh.connect();
     if (closed) return fresh.end();
     client = fresh;
+    saying = Promise.resolve();
     const channels = [...handlers.keys()];
-    if (channels.length > 0) await fresh.query(channels.map(listenTo).join('; '));
+    if (channels.length > 0) await say(fresh, channels.map(listenTo).join('; '));
+    if (client !== fresh) return;
+    begun = true;
     tell(onReconnect, '');
     if (client !== fresh) return;
     for (const go of waiting.splice(0)) go();
@@ -87,6 +103,7 @@ export function openListening(url: string, log: Log): Listening {
       log.warn({ err }, 'the database cannot be listened to');
       const broken = client;
       client = undefined;
+      begun = false;
       broken?.end().catch(() => {});
       again();
     });
@@ -101,20 +118,25 @@ export function openListening(url: string, log: Log): Listening {
       else {
         handlers.set(channel, new Set([mine]));
         // What is not heard on a connection that breaks just now is heard on the next one.
-        client?.query(listenTo(channel)).catch(() => {});
+        if (client !== undefined) say(client, listenTo(channel)).catch(() => {});
       }
       begin();
       return () => handlers.get(channel)?.delete(mine);
     },
     onReconnect(handler) {
       onReconnect.add(handler);
+      if (client !== undefined && begun)
+        say(client, 'select 1').then(
+          () => onReconnect.has(handler) && tell([handler], ''),
+          () => {},
+        );
       return () => onReconnect.delete(handler);
     },
     async ready() {
       begin();
       if (client === undefined) await new Promise<void>((go) => waiting.push(go));
       // Statements of one connection run in order, so every LISTEN before this one has been obeyed.
-      await client?.query('select 1');
+      if (client !== undefined) await say(client, 'select 1');
     },
     async close() {
       closed = true;

@@ -56,6 +56,22 @@ test('a channel added later is heard too, and a handler that stopped hears nothi
   await db.close();
 });
 
+test('who asks late to be told when we listen is told as well, behind what was asked for before', async () => {
+  const db = openDatabase({ url: database.url, poolSize: 2 });
+  const listening = openListening(database.url, SILENT);
+  await listening.ready();
+  const heard: string[] = [];
+  listening.on('late', (text) => heard.push(text));
+  listening.onReconnect(() => {
+    heard.push('listening');
+    void tellProcesses(db.pool, 'late', 'told');
+  });
+  await eventually(() => heard.length > 1);
+  expect(heard).toEqual(['listening', 'told']);
+  await listening.close();
+  await db.close();
+});
+
 test('a connection that was lost comes back by itself, and says so before it is relied upon', async () => {
   const db = openDatabase({ url: database.url, poolSize: 2 });
   const listening = openListening(database.url, SILENT);
