@@ -39,7 +39,8 @@ export const startSession = operation({
         subjectId: key.id,
         operation: 'session',
         boundTo: bindingOf(key.id),
-        words: 'manage this Postern for 15 minutes: mailboxes, keys of lesser rights, allowlists, webhooks',
+        words:
+          'manage this Postern for 15 minutes: its name, mailboxes, logins, keys of lesser rights, allowlists, webhooks',
         lifeSeconds: LIFE_SECONDS,
         replaces: true,
       },

@@ -1,5 +1,6 @@
 /** Waiting for mail, such as an answer or a code, without asking again and again. */
 import { z } from 'zod';
+import { readKey } from '../../core/store/keys.ts';
 import type { MessageFacts } from '../../core/store/messages.ts';
 import { type Call, operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
@@ -60,7 +61,7 @@ export const waitForEmail = operation({
       filter.subject_contains ?? input.subject_contains ?? input['filter[subject_contains]'] ?? '',
     );
     const began = performance.now();
-    const found = await counted(call, () =>
+    const all = await counted(call, () =>
       waitingOf(call.runtime).wait({
         mailboxId: mailbox.id,
         fits,
@@ -68,10 +69,18 @@ export const waitForEmail = operation({
         gone: call.gone,
       }),
     );
+    const found = all.length > 0 && (await mayStillRead(call)) ? all : [];
     if (found.length > 0) return { found: true, emails: found.slice(0, TOLD).map(summaryOf) };
     return { found: false, timeout: true, waited_seconds: Math.round((performance.now() - began) / 1000) };
   },
 });
+
+/** A wait is long: its key may have ended meanwhile, and is then told of nothing. */
+async function mayStillRead({ runtime, caller }: Call): Promise<boolean> {
+  const key = await readKey(runtime.database.pool, caller.key.id);
+  const may = key?.scopes.some((scope) => scope === 'read' || scope === 'admin');
+  return may === true && key?.revokedAt === null && (key.expiresAt === null || key.expiresAt > new Date());
+}
 
 /** As `sender` and `subject_contains` of a list. */
 function fitting(sender: string, subject: string): (message: MessageFacts) => boolean {

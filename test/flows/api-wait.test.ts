@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openWaiting } from '../../api/waiting.ts';
+import { system } from '../../core/mail/actor.ts';
+import { revokeKey, updateKey } from '../../core/store/keys.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 
 let api: TestApi;
@@ -25,6 +27,21 @@ test('who waits is told of mail as it arrives, and not of mail that was there be
   const told = await waiting;
   expect(found(told)).toEqual({ found: true, ids: [id] });
   expect(told.text).not.toContain('123456');
+});
+
+test('a key that is revoked, or loses its scope, while it waits is told of nothing', async () => {
+  const { id: box, address } = await api.mailbox('ending@ours.example', 'gated_send');
+  const ended = await api.key({ scopes: ['read'] });
+  const narrowed = await api.key({ scopes: ['read', 'send'] });
+  const waits = [wait(box, '', ended.apiKey), wait(box, '', narrowed.apiKey), wait(box)];
+  await pause(300);
+  const db = api.runtime.database.pool;
+  await revokeKey(db, ended.id, system('cli'));
+  await updateKey(db, narrowed.id, { scopes: ['send'] }, system('cli'));
+  const id = await api.receive({ address });
+  const [one, two, three] = await Promise.all(waits);
+  for (const told of [one!, two!]) expect(found(told)).toEqual({ found: false, ids: undefined });
+  expect(found(three!)).toEqual({ found: true, ids: [id] });
 });
 
 test('a filter lets pass what it is not about, in whatever form it is given', async () => {
