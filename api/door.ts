@@ -1,10 +1,12 @@
 /** The one way mail composed by programs gets into the store: committed before the caller hears 202. */
 
+import { withinAllowance } from '../core/runtime/allowance.ts';
 import { roomForMail } from '../core/runtime/room-for-mail.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
 import { type Sending, type Sent, sending } from '../core/store/accept-composed.ts';
 import type { Batcher } from '../core/store/batcher.ts';
 import { Problem } from './problem.ts';
+import { sendsUsedUp } from './sending/used-up.ts';
 
 export interface Door {
   /** Resolves when the mail is committed, or with what stands in its place already. */
@@ -40,7 +42,11 @@ export function openDoor({ config, database, contents, bells, metrics }: Runtime
     async send(one) {
       await refuseOverload();
       batch ??= sending(database, contents, (n) => metrics.batch('accept', n));
-      const sent = await batch.add(one);
+      const into = batch;
+      const sent = await withinAllowance({ config, database }, () => into.add(one), {
+        sent: ({ as }) => as === 'accepted',
+        refuse: sendsUsedUp,
+      });
       if (sent.as === 'accepted') {
         metrics.accepted('rest', 1);
         bells.ring('policy', [one.message.id]);

@@ -11,6 +11,7 @@ import { isMark } from '../core/mail/identity.ts';
 import { prepare } from '../core/mail/prepare.ts';
 import { REFUSALS, SmtpRefusal } from '../core/mail/reply.ts';
 import { receivedField, type WithProtocol } from '../core/mail/trace.ts';
+import { withinAllowance } from '../core/runtime/allowance.ts';
 import type { Source } from '../core/runtime/metrics.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
 import { type Arrival, accepting, acceptWithin } from '../core/store/accept.ts';
@@ -46,6 +47,11 @@ export interface AcceptDoor {
   drain(): Promise<void>;
 }
 
+const ONE_MORE = {
+  sent: (repeated: string | undefined) => repeated === undefined,
+  refuse: () => new SmtpRefusal(REFUSALS.sendsUsedUp),
+};
+
 export function openAcceptDoor(runtime: Runtime): AcceptDoor {
   const { config, database, contents, metrics, bells } = runtime;
   const batch = accepting(database, contents, (rows) => metrics.batch('accept', rows));
@@ -55,7 +61,9 @@ export function openAcceptDoor(runtime: Runtime): AcceptDoor {
       const arrival = arrivalOf(delivery, config.hostname);
       const ids = arrival.messages.map(({ id }) => id);
       const key = delivery.control?.idempotencyKey ?? null;
-      const repeated = await commit(runtime, batch, delivery, arrival, key);
+      const keep = () => commit(runtime, batch, delivery, arrival, key);
+      const repeated =
+        delivery.source === 'mx' ? await keep() : await withinAllowance(runtime, keep, ONE_MORE);
       if (repeated !== undefined) return [repeated];
       metrics.accepted(delivery.source, ids.length);
       bells.ring('policy', ids);

@@ -58,7 +58,7 @@ const showAccount = operation({
   handle: (_, { runtime }) => accountView(runtime),
 });
 
-export async function accountView({ database }: Runtime): Promise<z.input<typeof AccountInfo>> {
+export async function accountView({ config, database }: Runtime): Promise<z.input<typeof AccountInfo>> {
   const db = database.pool;
   const now = new Date();
   const [one, storage, usage] = await Promise.all([
@@ -76,7 +76,7 @@ export async function accountView({ database }: Runtime): Promise<z.input<typeof
     plan: 'self_hosted',
     oversight_email: one.oversightAddress,
     physical_address: one.physicalAddress,
-    monthly_email_quota: null,
+    monthly_email_quota: config.limits.monthly_sends ?? null,
     emails_sent_this_month: sent.reduce((sum, { count }) => sum + count, 0),
     max_mailboxes: null,
     storage_used_bytes: storage,

@@ -18,6 +18,7 @@ export const REFUSALS = {
   fromNotOwned: { code: 550, enhanced: '5.7.1', text: 'From header not allowed for this login' },
   readOnly: { code: 550, enhanced: '5.7.1', text: 'This mailbox does not send mail' },
   recipientSuppressed: { code: 550, enhanced: '5.7.1', text: 'Recipient suppressed' },
+  sendingDisabled: { code: 550, enhanced: '5.7.1', text: 'Sending is switched off' },
   mailboxDisabled: { code: 550, enhanced: '5.2.1', text: 'Mailbox disabled' },
   refusedByPolicy: { code: 550, enhanced: '5.7.1', text: 'Message refused' },
   clientNotAllowed: { code: 554, enhanced: '5.7.1', text: 'Client not allowed' },
@@ -43,6 +44,7 @@ export const REFUSALS = {
   messageTooLarge: { code: 552, enhanced: '5.3.4', text: 'Message too large' }, // RFC 1870 §6
   lineTooLong: { code: 500, enhanced: '5.5.2', text: 'Line too long' },
   tooManyRecipients: { code: 452, enhanced: '4.5.3', text: 'Too many recipients' },
+  sendsUsedUp: { code: 452, enhanced: '4.7.1', text: 'No more mail may be sent for now, try again later' },
   tooManyErrors: { code: 421, enhanced: '4.7.0', text: 'Too many errors, closing' },
   tooManyCommands: { code: 421, enhanced: '4.7.0', text: 'Too many commands without mail, closing' },
   tooManySessions: { code: 421, enhanced: '4.3.2', text: 'Too many connections, try again later' },

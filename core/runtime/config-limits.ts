@@ -1,6 +1,6 @@
 /** What one client may ask of us. Units are in the names. */
 import { z } from 'zod';
-import { count, host, key } from './config-kinds.ts';
+import { count, flag, host, key } from './config-kinds.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -40,6 +40,20 @@ export const limits = z
       expects: 'a whole number from 1 to 1000000',
       fallback: 'no limit',
     }),
+    monthly_sends: key(z.int().min(1).max(1_000_000_000).optional(), {
+      description:
+        'Messages a month (UTC) that programs may send, by API and SMTP together; above that 429, or 452. Counted while it is set.',
+      expects: 'a whole number from 1 to 1000000000',
+      fallback: 'no limit',
+    }),
+    warmup: flag(
+      false,
+      'Lets a new account send 50 messages a day (UTC) for ten days, then 500, then 5,000, and from the 31st day as many as it likes.',
+    ),
+    reputation_brake: flag(
+      false,
+      'Raises an alarm when more than 2 % of the mail of the last 7 days failed, and stops all sending above 5 %, or 0.3 % complaints; from 10 messages up.',
+    ),
     queued_messages: count(100_000, 'Live messages above which new mail is told to come back later (452).'),
     free_disk_bytes: count(
       200 * MEBIBYTE,

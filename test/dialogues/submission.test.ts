@@ -31,6 +31,30 @@ const LOGIN = `
   C64: agent ${PASSWORD}
   S: 235 2.7.0`;
 
+test('above the month’s quota a program is told to come later, and what comes in from outside is not counted', async () => {
+  const limited = await testGateway({ limits: { monthly_sends: 1 } });
+  try {
+    await limited.login('agent', await limited.mailbox('agent@ours.example'));
+    const letter = (from: string, to: string, reply: string) => `
+      C: MAIL FROM:<${from}>
+      S: 250
+      C: RCPT TO:<${to}>
+      S: 250
+      C: DATA
+      S: 354
+      C: From: <${from}>
+      C:
+      C: .
+      S: ${reply}`;
+    const inward = letter('ana@remote.example', 'agent@ours.example', '250');
+    await dialogue(limited.ports.mx, `S: 220\nC: EHLO a\nS: 250${inward}${inward}`);
+    const outward = (reply: string) => letter('agent@ours.example', 'ana@remote.example', reply);
+    await dialogue(limited.ports.submission, `${LOGIN}${outward('250')}${outward('452 4.7.1')}`);
+  } finally {
+    await limited.close();
+  }
+});
+
 describe('a program that logs in', () => {
   test('sends mail in the name of its mailbox', async () => {
     await dialogue(
