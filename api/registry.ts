@@ -2,6 +2,7 @@
 import type { Operation } from './operation.ts';
 import { accountOperations } from './operations/account.ts';
 import { allowlistOperations } from './operations/allowlist.ts';
+import { approveOperations } from './operations/approve.ts';
 import { attachmentOperations } from './operations/attachments.ts';
 import { auditOperations } from './operations/audit.ts';
 import { cancelOperations } from './operations/cancel.ts';
@@ -49,6 +50,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...spamOperations,
   ...waitOperations,
   ...oversightOperations,
+  ...approveOperations,
   ...auditOperations,
   ...checkpointOperations,
   ...captureOperations,

@@ -3,6 +3,7 @@ import { type Arrived, announcing } from '../core/store/arrivals.ts';
 import { notePolicy } from '../core/store/audit-subjects.ts';
 import { ruling } from '../core/store/judging.ts';
 import { policyInForce } from './fingerprint.ts';
+import { telling } from './telling.ts';
 import { judge } from './worker.ts';
 
 /** Opens the policy room: from now on bells of `policy` are answered with verdicts. `close` finishes what it has taken. */
@@ -15,7 +16,8 @@ export async function startPolicy(runtime: Runtime): Promise<Room> {
   const arrived = (mail: Arrived) => {
     arrivals.add(mail).catch((err: unknown) => log.warn({ err }, 'nobody was told of mail that arrived'));
   };
-  const judging = judge({ ...runtime, arrived }, rulings);
+  const holds = telling(runtime);
+  const judging = judge({ ...runtime, arrived, ...(holds && { held: holds.held }) }, rulings);
   const answering = bells.answer('policy', (ids) => judging.take(ids));
   return {
     async close() {
@@ -23,6 +25,7 @@ export async function startPolicy(runtime: Runtime): Promise<Room> {
       await judging.drain();
       await rulings.drain();
       await arrivals.drain();
+      await holds?.close();
     },
   };
 }

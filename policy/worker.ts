@@ -21,6 +21,8 @@ import { rulingOf } from './ruling.ts';
 export interface Ground extends Pick<Runtime, 'database' | 'bells' | 'log' | 'metrics'> {
   /** Is told of inbound mail that can be read from now on; it must not wait for anything. */
   arrived?(mail: Arrived): void;
+  /** Is told of mail that is held from now on; nor may this wait. */
+  held?(messageId: string): void;
 }
 
 export interface Judge {
@@ -122,11 +124,13 @@ async function rule(
   if (!(await rulings.add(ruling))) return [];
   ground.metrics.verdict(verdict.step);
   if (ruling.to === 'available') ground.arrived?.({ mailboxId: facts.mailboxId, id: facts.id });
-  if (verdict.step === 'hold')
+  if (verdict.step === 'hold') {
+    ground.held?.(facts.id);
     ground.log.info(
       { message: facts.id, mode: verdict.mode, reasons: verdict.reasons.length },
       'held for review',
     );
+  }
   for (const copy of ruling.copies) if (copy.state === 'available') ground.arrived?.(copy);
   const copies = ruling.copies.filter(({ direction }) => direction === 'outbound').map(({ id }) => id);
   return [...(ruling.to === 'queued' || ruling.dsnOwed !== null ? [facts.id] : []), ...copies];

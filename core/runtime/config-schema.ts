@@ -205,6 +205,10 @@ const account = z
 const oversight = z
   .strictObject({
     editor_may_approve: flag(true, 'A reviewer who edited a held message may approve it as well.'),
+    notices: flag(
+      true,
+      'Mails the oversight address when something is held, with a link to a page where it can be decided; reminds at half time.',
+    ),
   })
   .prefault({});
 

@@ -1,3 +1,6 @@
+import { newId } from '../mail/id.ts';
+import type { Db } from './database.ts';
+
 /**
  * Principals: who is behind a key or a login. Who composed a message may not approve it, and it is the
  * principal that counts, however many keys it has.
@@ -25,4 +28,14 @@ export function principalCte(ids: [string, string], kind: string, name: string, 
     select ${ids[0]}, ${kind}, ${name}::text, (select id from owner)
     on conflict (kind, name) do update set owner_id = coalesce(known.owner_id, excluded.owner_id)
     returning known.id)`;
+}
+
+/** The id of the user of that name, made when there is none. */
+export async function ensureUser(db: Db, name: string): Promise<string> {
+  const { rows } = await db.query<{ id: string }>({
+    text: `insert into principals as known (id, kind, name) values ($1, 'user', $2)
+           on conflict (kind, name) do update set name = excluded.name returning known.id`,
+    values: [newId(), name],
+  });
+  return rows[0]!.id;
 }

@@ -220,8 +220,11 @@ const EXPIRE = `with moved as (
       from holds h
      where m.id = any($1::text[]) and m.state = 'held'
        and h.message_id = m.id and h.closed_at is null and h.expires_at <= now()
-    returning m.id, m.mailbox_id, m.dsn_owed),
-  closed as (update holds h set closed_at = now() from moved where h.message_id = moved.id and h.closed_at is null),
+    returning m.id, m.mailbox_id, m.dsn_owed,
+      m.kind = 'mail' and m.direction = 'inbound' and m.spam_verdict is distinct from 'quarantined' as telling),
+  closed as (
+    update holds h set closed_at = now(), expiry_owed = moved.telling from moved
+     where h.message_id = moved.id and h.closed_at is null),
   audited as (
     insert into audit_events (action, resource_type, resource_id, mailbox_id, actor_type, actor_name,
       from_state, to_state)

@@ -91,9 +91,11 @@ const REVISE = `with written as (
     insert into holds (id, message_id, mailbox_id, reasons, expires_at)
     select $11, id, mailbox_id, $12, $10 from moved where $5 <> 'held' and $8 = 'held'),
   held_on as (
-    update holds h set reasons = $12 from moved
-     where $5 = 'held' and $8 = 'held' and cardinality($12::text[]) > 0
-       and h.message_id = moved.id and h.closed_at is null),
+    -- The link of the notice was for what it was before: there is to be another.
+    update holds h
+       set reasons = case when cardinality($12::text[]) > 0 then $12 else h.reasons end, notified_at = null
+      from moved
+     where $5 = 'held' and $8 = 'held' and h.message_id = moved.id and h.closed_at is null),
   drafted as (
     update compositions c set draft = $13::jsonb from moved where c.message_id = moved.id and $13::jsonb is not null),
   revised as (

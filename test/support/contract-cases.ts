@@ -1,6 +1,7 @@
 /** One case for every operation: what a call needs that succeeds, and what is true of its answer. */
 import { expect } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
+import { approvalToken } from '../../core/mail/approval-token.ts';
 import { newId } from '../../core/mail/id.ts';
 import { unsubscribeToken } from '../../core/mail/unsubscribe-token.ts';
 import { readAccount } from '../../core/store/account.ts';
@@ -383,6 +384,14 @@ async function unsubscribing(world: World): Promise<Input> {
   return { token: unsubscribeToken(secret, { mailboxId: world.mine, address }) };
 }
 
+async function approving(world: World): Promise<Input> {
+  const { api } = world;
+  const id = await world.held();
+  const { secret } = await readAccount(api.runtime.database.pool);
+  const { json } = await api.call('GET', `/v1/oversight/emails/${id}`, { key: api.keys.reviewer });
+  return { token: approvalToken(secret, id, json.content_digest) };
+}
+
 async function domain(world: World): Promise<Input> {
   const body = { domain: `d${world.unique()}.example` };
   const { json } = await world.api.call('POST', '/v1/domains', { key: world.api.keys.admin, body });
@@ -390,6 +399,11 @@ async function domain(world: World): Promise<Input> {
 }
 
 const things: Record<string, Case> = {
+  show_approval: { input: approving, names: ['token'] },
+  decide_by_link: {
+    input: async (world) => ({ ...(await approving(world)), action: 'send_code' }),
+    names: ['token'],
+  },
   add_contact: {
     input: (world) => ({ name: 'Friend', email: `friend${world.unique()}@remote.example` }),
     check: has({ name: 'Friend', created_at: expect.any(Number) }),

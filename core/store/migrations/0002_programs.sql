@@ -13,6 +13,8 @@ create table account (
   is_active boolean not null default true,
   sending_disabled boolean not null default false,
   sending_disabled_reason text,
+  -- Sending was allowed again: what failed before no longer counts against the account.
+  sending_judged_from timestamptz,
   -- Signs links to attachments and the account's reputation mark.
   secret bytea not null check (length(secret) = 32),
   created_at timestamptz not null default now()
@@ -51,6 +53,14 @@ create index messages_unread on messages (mailbox_id, (coalesce(place, id)))
 create index messages_spam on messages ((coalesce(place, id))) where spam_verdict in ('flagged', 'quarantined');
 create index messages_thread on messages (thread_id) where thread_id is not null;
 create index messages_tags on messages using gin (tags) where tags <> '{}';
+
+-- What the people who oversee were told of a hold. No index: open holds are few enough to be looked through.
+alter table holds
+  add column notified_at timestamptz,
+  add column reminded_at timestamptz,
+  -- It ended with nobody having decided, and that has yet to be told.
+  add column expiry_owed boolean not null default false;
+create index holds_expiry_owed on holds (id) where expiry_owed;
 
 -- What a program asked for, kept so that it can be composed again when a reviewer or the program edits it.
 create table compositions (
