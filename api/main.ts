@@ -6,6 +6,7 @@ import { authenticator } from './authentication.ts';
 import { openDoor } from './door.ts';
 import { mountHealth } from './health.ts';
 import { mountMcp } from './mcp/http.ts';
+import { startNotices } from './notifying.ts';
 import { mountQueueView } from './queue-view.ts';
 import { mountReference } from './reference.ts';
 import { OPERATIONS } from './registry.ts';
@@ -43,6 +44,7 @@ export async function startApi(runtime: Runtime): Promise<Api> {
     await app.close();
     throw portTaken(err, http);
   }
+  const notices = startNotices(runtime);
   const address = app.server.address();
   const port = typeof address === 'object' && address !== null ? address.port : http.port;
   return {
@@ -50,6 +52,7 @@ export async function startApi(runtime: Runtime): Promise<Api> {
     port,
     async close() {
       waitingOf(runtime).close();
+      await notices.close();
       // A connection on which nothing was ever asked is not idle to Node, and would be waited for.
       const stubborn = setTimeout(() => app.server.closeAllConnections(), LAST_MS);
       await app.close();
