@@ -1,7 +1,8 @@
 /** The mail that carries a code: who asks, what for, and what to do when nobody was expected to ask. */
+import { mailboxKey } from '../core/mail/address.ts';
 import { maskedAddress } from '../core/mail/code.ts';
 import { oneLine, plainTime } from '../core/mail/text.ts';
-import { readAccount } from '../core/store/account.ts';
+import { overseers, readAccount } from '../core/store/account.ts';
 import { findMailbox } from '../core/store/accounts.ts';
 import type { Db } from '../core/store/database.ts';
 import { sendNotice } from '../core/store/notices.ts';
@@ -22,15 +23,25 @@ export async function codeAddress(db: Db, wanted: string | null): Promise<string
       'no_oversight_address',
       'There is no oversight address to which a code could go: set account.oversight_address in the configuration.',
     );
-  // Mail to name+tag@ lands in the mailbox name@.
-  const named = [wanted, wanted.replace(/\+[^@]*@/, '@')];
-  if ((await Promise.all(named.map((name) => findMailbox(db, name)))).some((one) => one !== undefined))
+  const named = landsAt(wanted).map((name) => findMailbox(db, name));
+  if ((await Promise.all(named)).some((one) => one !== undefined))
     throw new Problem(
       409,
       'no_oversight_address',
       'The oversight address is a mailbox of this Postern, where programs could read the code. Set one outside it.',
     );
   return wanted;
+}
+
+/** Whether somebody oversees from the address: programs that read there would read what is meant for that person. */
+export async function isOverseer(db: Db, address: string): Promise<boolean> {
+  const taken = (await overseers(db)).flatMap(landsAt).map(mailboxKey);
+  return taken.includes(mailboxKey(address));
+}
+
+/** The mailboxes in which mail to an address could end: mail to name+tag@ lands in name@. */
+function landsAt(address: string): string[] {
+  return [address, address.replace(/\+[^@]*@/, '@')];
 }
 
 /**

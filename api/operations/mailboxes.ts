@@ -13,7 +13,7 @@ import {
 } from '../../core/store/accounts.ts';
 import { deleteMailbox } from '../../core/store/mailbox-closing.ts';
 import { setMailboxWebhook } from '../../core/store/webhooks.ts';
-import { quoted } from '../code-mail.ts';
+import { isOverseer, quoted } from '../code-mail.ts';
 import { label, modeName } from '../kinds.ts';
 import { aiDisclosure, approvalCode, mailboxName } from '../kinds-of-mailbox.ts';
 import { type Call, operation } from '../operation.ts';
@@ -152,6 +152,7 @@ async function freeAddress(given: string, { runtime }: Call): Promise<Address> {
   if (!domains.includes(domainOf(parsed.address)))
     throw badAddress(`must be at a domain that is ours: ${domains.slice(0, 10).join(', ')}`);
   if (await isAddressTaken(pool, parsed.address)) throw addressInUse();
+  if (await isOverseer(pool, parsed.address)) throw overseen();
   return parsed.address;
 }
 
@@ -164,6 +165,15 @@ function addressInUse(): Problem {
     409,
     'address_in_use',
     'This address is, or was, given to a mailbox: it is never given to another.',
+    { field: 'address_local' },
+  );
+}
+
+function overseen(): Problem {
+  return new Problem(
+    409,
+    'address_in_use',
+    'Codes and notices go to this address: in a mailbox here, programs could read them.',
     { field: 'address_local' },
   );
 }

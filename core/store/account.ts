@@ -98,6 +98,15 @@ export function slugOf(name: string): string {
   return slug === '' ? 'account' : slug;
 }
 
+/** Every address that codes and notices go to, canonical: the account's, and those of mailboxes with one of their own. */
+export async function overseers(db: Db): Promise<string[]> {
+  const { rows } = await db.query<{ address: string }>(
+    `select oversight_address as address from account where oversight_address is not null
+     union select oversight_address from mailboxes where oversight_address is not null and deleted_at is null`,
+  );
+  return rows.map(({ address }) => address);
+}
+
 /** What mail and its history take on disk. Asked of the file system, for adding up every message would read them all. */
 export async function storageUsed(db: Db): Promise<number> {
   const { rows } = await db.query<{ bytes: number }>(

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { system } from '../../core/mail/actor.ts';
 import { provisionMailboxes } from '../../core/runtime/provision.ts';
+import { readAccount, updateAccount } from '../../core/store/account.ts';
+import { updateMailbox } from '../../core/store/accounts.ts';
 import { type Reply, startTestApi, type TestApi } from '../support/api.ts';
 import { mailedNotices } from '../support/notices.ts';
 import { testConfig } from '../support/runtime.ts';
@@ -232,6 +235,23 @@ test('a deleted mailbox is gone for everybody, what waited is cancelled, and its
   ).toMatchObject(refusal(409, 'address_in_use'));
   const log = await api.call('GET', '/v1/audit-log?action=mailbox.deleted', { key: api.keys.admin });
   expect(log.json.entries[0]).toMatchObject({ resource_id: mailbox.id });
+});
+
+test('no program makes itself a mailbox where people get their codes', async () => {
+  const key = await admin();
+  const pool = api.runtime.database.pool;
+  const { oversightAddress } = await readAccount(pool);
+  const { id } = await api.mailbox('overseen@ours.example', 'gated_send');
+  const make = (address_local: string) => api.call('POST', '/v1/mailboxes', { key, body: { address_local } });
+  try {
+    await updateAccount(pool, { oversightAddress: 'Boss+codes@ours.example' }, system('cli'));
+    await updateMailbox(pool, id, { oversightAddress: 'aide@ours.example' }, system('cli'));
+    for (const name of ['boss', 'BOSS@ours.example', 'boss+codes', 'aide'])
+      expect(await make(name)).toMatchObject(refusal(409, 'address_in_use'));
+    expect((await make('boss2')).status).toBe(202);
+  } finally {
+    await updateAccount(pool, { oversightAddress }, system('cli'));
+  }
 });
 
 test('with a mailbox its webhooks end, and what signed for them is forgotten', async () => {
