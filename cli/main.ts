@@ -14,6 +14,7 @@ const COMMANDS: Record<string, (program: Command) => Promise<void>> = {
   audit: async (program) => (await import('./commands/audit.ts')).addAuditCommands(program),
   receipt: async (program) => (await import('./commands/receipt.ts')).addReceiptCommands(program),
   mailbox: async (program) => (await import('./commands/mailbox.ts')).addMailboxCommands(program),
+  account: async (program) => (await import('./commands/account.ts')).addAccountCommands(program),
   key: async (program) => (await import('./commands/key.ts')).addKeyCommands(program),
   login: async (program) => (await import('./commands/login.ts')).addLoginCommands(program),
   verify: async (program) => (await import('./commands/verify.ts')).addVerifyCommand(program),

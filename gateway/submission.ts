@@ -124,6 +124,7 @@ class SubmissionDoor implements Door {
     if (login === undefined || login.revoked) return REFUSALS.authInvalid;
     this.#login = login;
     if (!login.mailboxActive) return REFUSALS.mailboxDisabled;
+    if (login.sendingDisabled) return REFUSALS.sendingDisabled;
     if (login.mode === 'read_only') return REFUSALS.readOnly;
     return isOwnReversePath(reversePath, login.address) ? undefined : REFUSALS.senderNotOwned;
   }

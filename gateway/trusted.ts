@@ -7,6 +7,7 @@ import { REFUSALS, type Reply, SmtpRefusal } from '../core/mail/reply.ts';
 import type { Config, TrustedNetwork } from '../core/runtime/config.ts';
 import { blockListOf } from '../core/runtime/config-kinds.ts';
 import { type Recently, recently } from '../core/runtime/recently.ts';
+import { isSendingDisabled } from '../core/store/brake.ts';
 import type { Database } from '../core/store/database.ts';
 import { findMailboxes, type Mailbox } from '../core/store/mailboxes.ts';
 import type { Suppressed } from '../core/store/suppressed.ts';
@@ -23,11 +24,19 @@ export interface TrustedHouse {
 }
 
 type Networks = (clientAddress: string) => TrustedNetwork | undefined;
-type Mailboxes = Recently<Mailbox | undefined>;
+type Sender = Mailbox & { sendingDisabled: boolean };
+type Mailboxes = Recently<Sender | undefined>;
 
 export function trustedDoor(house: TrustedHouse): DoorKind {
   const networks = networksOf(house.config.trusted.networks);
-  const mailboxes = recently(async (key: string) => (await findMailboxes(house.database.pool, [key]))[0]);
+  const { pool } = house.database;
+  const mailboxes = recently(async (key: string) => {
+    const [[mailbox], sendingDisabled] = await Promise.all([
+      findMailboxes(pool, [key]),
+      isSendingDisabled(pool),
+    ]);
+    return mailbox && { ...mailbox, sendingDisabled };
+  });
   return {
     listener: 'trusted',
     strict: false,
@@ -99,9 +108,10 @@ class TrustedDoor implements Door {
     });
   }
 
-  #use(mailbox: Mailbox | undefined): Reply | undefined {
+  #use(mailbox: Sender | undefined): Reply | undefined {
     this.#mailbox = mailbox;
     if (mailbox === undefined || !mailbox.isActive) return REFUSALS.mailboxDisabled;
+    if (mailbox.sendingDisabled) return REFUSALS.sendingDisabled;
     return mailbox.mode === 'read_only' ? REFUSALS.readOnly : undefined;
   }
 

@@ -17,6 +17,7 @@ export type Alarm =
   | 'route_unknown'
   | 'in_doubt'
   | 'oversight_copy'
+  | 'reputation'
   | 'content'
   | 'database'
   | 'redis'

@@ -8,6 +8,7 @@ import { type Listening, openListening } from '../store/listening.ts';
 import { migrate } from '../store/migrate.ts';
 import { openSuppressed, type Suppressed } from '../store/suppressed.ts';
 import { sweep } from '../store/sweep.ts';
+import { startBrake } from './brake.ts';
 import { startCheckpoints } from './checkpointing.ts';
 import type { Config } from './config.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
@@ -98,6 +99,8 @@ export async function openRuntime(
     opened.push(() => checkpoints.close());
     const watch = startWatch({ bells, database, metrics, log });
     opened.push(() => watch.close());
+    const brake = startBrake({ config, database, metrics, log });
+    if (brake !== undefined) opened.push(() => brake.close());
 
     const suppressed = openSuppressed(database.pool, listening);
     const contents = contentCache();

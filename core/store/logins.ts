@@ -14,11 +14,13 @@ export interface Login {
   mode: Mode;
   revoked: boolean;
   mailboxActive: boolean;
+  /** Nothing may be sent by anybody. */
+  sendingDisabled: boolean;
 }
 
 const LOGIN = `select l.id, l.username, l.password_hash as "passwordHash", l.principal_id as "principalId",
     l.mailbox_id as "mailboxId", b.address, b.oversight_mode as mode, l.revoked_at is not null as revoked,
-    b.is_active as "mailboxActive"
+    b.is_active as "mailboxActive", coalesce((select sending_disabled from account), false) as "sendingDisabled"
   from submission_logins l join mailboxes b on b.id = l.mailbox_id`;
 
 /** The login of that name, revoked or not; usernames are compared as they were given out. */

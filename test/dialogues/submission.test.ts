@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { system } from '../../core/mail/actor.ts';
+import { switchSending } from '../../core/store/brake.ts';
 import { Client, dialogue } from '../support/dialogue.ts';
 import { PASSWORD, type TestGateway, testGateway } from '../support/gateway.ts';
 
@@ -52,6 +54,23 @@ test('above the month’s quota a program is told to come later, and what comes 
     await dialogue(limited.ports.submission, `${LOGIN}${outward('250')}${outward('452 4.7.1')}`);
   } finally {
     await limited.close();
+  }
+});
+
+test('where sending is switched off, MAIL says so, until it is allowed again', async () => {
+  const own = await testGateway();
+  try {
+    await own.login('agent', await own.mailbox('agent@ours.example'));
+    const mail = (reply: string) => `${LOGIN}\nC: MAIL FROM:<agent@ours.example>\nS: ${reply}`;
+    const db = own.runtime.database.pool;
+    expect(await switchSending(db, { disabled: true, reason: null }, system('cli'))).toBe(true);
+    await dialogue(own.ports.submission, mail('550 5.7.1 Sending is switched off'));
+    expect(await switchSending(db, { disabled: false, reason: null }, system('cli'))).toBe(true);
+    // a login is looked at anew each second
+    await new Promise((go) => setTimeout(go, 1_100));
+    await dialogue(own.ports.submission, mail('250'));
+  } finally {
+    await own.close();
   }
 });
 

@@ -1,5 +1,9 @@
 /** What an account may send in a day and in a month, over every door it sends by. */
 import { afterEach, expect, test } from 'vitest';
+import { system } from '../../core/mail/actor.ts';
+import { newId } from '../../core/mail/id.ts';
+import { judgeReputation, lookAtReputation, startBrake } from '../../core/runtime/brake.ts';
+import { switchSending } from '../../core/store/brake.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 import { newSender } from '../support/sending.ts';
 
@@ -116,4 +120,69 @@ test('after 30 days an account sends as many as it likes', async () => {
   await age(api, 30);
   await sentToday(api, 100_000);
   expect((await (await newSender(api)).send()).status).toBe(202);
+});
+
+test.each([
+  [{ ended: 9, bounced: 9, complaints: 9 }, 'good'],
+  [{ ended: 100, bounced: 2, complaints: 0 }, 'good'],
+  [{ ended: 100, bounced: 3, complaints: 0 }, 'bad'],
+  [{ ended: 100, bounced: 5, complaints: 0 }, 'bad'],
+  [{ ended: 100, bounced: 6, complaints: 0 }, { stop: expect.stringContaining('5 %') }],
+  [{ ended: 1000, bounced: 0, complaints: 3 }, 'good'],
+  [{ ended: 1000, bounced: 0, complaints: 4 }, { stop: expect.stringContaining('0.3 %') }],
+])('%j is judged as it should be', (fared, judgement) => {
+  expect(judgeReputation(fared)).toEqual(judgement);
+});
+
+/** Mail of a mailbox that ended so. */
+const ended = (api: TestApi, state: 'relayed' | 'failed', count: number) =>
+  query(
+    api,
+    `insert into messages (id, kind, direction, source, state, mailbox_id, reverse_path, forward_paths, content_id,
+       size, digest, facts)
+     select id, 'mail', 'outbound', 'rest', $2, $3, 'a@ours.example', '{b@remote.example}', $3, 1, sha256('x'), '{}'
+       from unnest($1::text[]) id`,
+    [Array.from({ length: count }, () => newId()), state, newId()],
+  );
+const alarm = async (api: TestApi) =>
+  /^postern_alarm\{kind="reputation"\} (\d)/m.exec(await api.runtime.metrics.registry.metrics())?.[1];
+
+test('an account whose mail fails is told of it first, then sends no more, and begins anew when it is allowed to', async () => {
+  const api = await start({});
+  const { send } = await newSender(api);
+  await ended(api, 'relayed', 100);
+  await ended(api, 'failed', 3);
+  await lookAtReputation(api.runtime);
+  expect(await alarm(api)).toBe('1');
+  expect((await send()).status).toBe(202);
+
+  await ended(api, 'failed', 3);
+  await lookAtReputation(api.runtime);
+  await lookAtReputation(api.runtime);
+  const { json } = await api.call('GET', '/v1/account', { key: api.keys.agent });
+  expect(json).toMatchObject({
+    sending_disabled: true,
+    sending_disabled_reason: expect.stringContaining('5 %'),
+  });
+  await expect.poll(async () => (await send({ subject: 'More' })).json.code).toBe('account_disabled');
+  const { rows } = await query(
+    api,
+    `select metadata from audit_events where action = 'account.updated' and actor_name = 'sweeper'`,
+  );
+  expect(rows).toEqual([{ metadata: expect.objectContaining({ sending_disabled: true }) }]);
+
+  await switchSending(api.runtime.database.pool, { disabled: false, reason: null }, system('cli'));
+  await lookAtReputation(api.runtime);
+  expect(await alarm(api)).toBe('0');
+  await expect.poll(async () => (await send({ subject: 'Again' })).status).toBe(202);
+});
+
+test('the brake is there only where the configuration has it', async () => {
+  const off = await start({});
+  expect(startBrake(off.runtime)).toBeUndefined();
+  const on = await start({ reputation_brake: true });
+  await ended(on, 'failed', 10);
+  const brake = startBrake(on.runtime);
+  await brake?.close();
+  expect(await alarm(on)).toBe('1');
 });
