@@ -29,8 +29,8 @@ export interface Waiting {
 type Ground = Pick<Runtime, 'database' | 'listening' | 'log'>;
 
 interface Waiter extends Wanted {
-  /** The newest mail when the wait began. */
-  since: string;
+  /** The newest mail when the wait began; undefined until that is known. */
+  since: string | undefined;
   end(found: MessageFacts[]): void;
 }
 
@@ -70,21 +70,21 @@ export function openWaiting({ database, listening, log }: Ground): Waiting {
       for (const waiter of [...(waiters.get(mailboxId) ?? [])]) offer(waiter, some);
   }
 
+  /** A notice may come late: what was there when the wait began is not new. */
   function offer(waiter: Waiter, messages: MessageFacts[]): void {
-    const found = messages.filter((message) => waiter.fits(message));
+    if (waiter.since === undefined) return;
+    const since = waiter.since;
+    const found = messages.filter((message) => message.place > since && waiter.fits(message));
     if (found.length > 0) waiter.end(found);
   }
 
   /** What came since a wait began, whether we were told of it or not. */
   async function lookAgain(these: Waiter[]): Promise<void> {
     for (const [mailboxId, some] of Map.groupBy(these, (waiter) => waiter.mailboxId)) {
-      const since = some.map((waiter) => waiter.since).toSorted()[0]!;
+      const since = some.flatMap((waiter) => waiter.since ?? []).toSorted()[0];
+      if (since === undefined) continue;
       await listNewMail(db, mailboxId, since).then((messages) => {
-        for (const waiter of some)
-          offer(
-            waiter,
-            messages.filter(({ place }) => place > waiter.since),
-          );
+        for (const waiter of some) offer(waiter, messages);
       }, failed);
     }
   }
@@ -99,17 +99,18 @@ export function openWaiting({ database, listening, log }: Ground): Waiting {
       listen();
       const { promise, resolve } = Promise.withResolvers<MessageFacts[]>();
       const own = waiters.get(wanted.mailboxId) ?? new Set();
-      const waiter: Waiter = { ...wanted, since: '', end: resolve };
+      const waiter: Waiter = { ...wanted, since: undefined, end: resolve };
       waiters.set(wanted.mailboxId, own.add(waiter));
       const nobody = () => resolve([]);
       wanted.gone.addEventListener('abort', nobody, { once: true });
       const timer = setTimeout(() => {
-        if (waiter.since === '') nobody();
-        else void lookAgain([waiter]).finally(nobody);
+        void lookAgain([waiter]).finally(nobody);
       }, wanted.milliseconds);
       try {
-        await Promise.race([listening.ready(), promise]);
         waiter.since = await newestPlace(db, wanted.mailboxId);
+        // what came while nobody told us yet, or before we knew what is new
+        await Promise.race([listening.ready(), promise]);
+        await lookAgain([waiter]);
         return await promise;
       } finally {
         clearTimeout(timer);

@@ -16,7 +16,7 @@ afterAll(async () => {
   await api.close();
 });
 
-test('mail of a capture route ends in the box, byte for byte as it was stored', async () => {
+test('mail of a capture route ends in the box, byte for byte as it was stored, below the marks it leaves with', async () => {
   const mailbox = await api.mailbox('box@ours.example', 'autonomous');
   const { admin, agent } = api.keys;
   const sent = await api.call('POST', `/v1/mailboxes/${mailbox.id}/send`, {
@@ -39,7 +39,8 @@ test('mail of a capture route ends in the box, byte for byte as it was stored', 
   expect((await api.call('GET', `/v1/capture/${capture}`, { key: agent })).json).toEqual(json.captures[0]);
   const raw = await api.call('GET', `/v1/capture/${capture}/raw`, { key: agent });
   const stored = await api.call('GET', `/v1/emails/${id}/raw`, { key: agent });
-  expect(raw.text).toBe(stored.text);
+  expect(raw.text).toMatch(/^X-MultiMail-Identity:/);
+  expect(raw.text.endsWith(`\r\n${stored.text}`)).toBe(true);
   expect(raw.headers.get('content-disposition')).toMatch(/^attachment/);
 
   const other = await api.mailbox('box-other@ours.example', 'autonomous');

@@ -139,6 +139,8 @@ describe.each(SERVERS)('on %s', (server) => {
     bells.ring('delivery', ['not-answered']);
     await until('the bell', () => here.handed.length === 1);
     while ((await bells.depths()).delivery.jobs !== 1) await sleep(5);
+    // a job is counted a moment after it stands in the queue
+    while ((await count('postern_bell_jobs_total')) === 0) await sleep(5);
     expect(await count('postern_bell_jobs_total')).toBe(1);
     await bells.queues()[1]!.obliterate({ force: true });
   });
