@@ -3,15 +3,9 @@ import { z } from 'zod';
 import { type Address, domainOf, parseAddress } from '../../core/mail/address.ts';
 import { type Mode, strictest } from '../../core/mail/mode.ts';
 import { readAccount } from '../../core/store/account.ts';
-import {
-  createMailbox,
-  findMailbox,
-  isAddressTaken,
-  listMailboxes,
-  type MailboxFacts,
-  openDomains,
-} from '../../core/store/accounts.ts';
+import { createMailbox, isAddressTaken, listMailboxes, openDomains } from '../../core/store/accounts.ts';
 import { deleteMailbox } from '../../core/store/mailbox-closing.ts';
+import { findSender, type SendingMailbox } from '../../core/store/senders.ts';
 import { setMailboxWebhook } from '../../core/store/webhooks.ts';
 import { isOverseer, quoted } from '../code-mail.ts';
 import { label, modeName } from '../kinds.ts';
@@ -22,8 +16,8 @@ import { Mailbox, mailboxView } from '../views-mailbox.ts';
 import { requireSafeTarget, webhookUrl } from '../webhook-target.ts';
 
 /** The mailbox a path names by id or address, if the caller may see it. */
-export async function namedMailbox(named: string, { runtime, caller }: Call): Promise<MailboxFacts> {
-  const found = await findMailbox(runtime.database.pool, named);
+export async function namedMailbox(named: string, { runtime, caller }: Call): Promise<SendingMailbox> {
+  const found = await findSender(runtime.database, named);
   if (found === undefined || (caller.onlyMailbox !== null && caller.onlyMailbox !== found.id))
     throw notFound('There is no such mailbox.');
   return found;
