@@ -7,7 +7,7 @@
  * is therefore another request. What did not get as far as being carried out does not use up the key: a mistake of
  * form, a person's code that is still to come or was wrong, too many requests, a failure of ours.
  */
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { newId } from '../core/mail/id.ts';
 import type { Db } from '../core/store/database.ts';
 import {
@@ -53,7 +53,8 @@ export async function once(
   const named: NamedCall = {
     operation: one.name,
     key: call.idempotencyKey!,
-    requestSha256: createHash('sha256').update(call.caller.key.id).update(fingerprintOf(input)).digest(),
+    // Keyed too: a request may hold a password, which whoever reads a bare digest could try to guess.
+    requestSha256: createHmac('sha256', call.caller.answersKey!()).update(fingerprintOf(input)).digest(),
     attempt: newId(),
   };
   const earlier = await takeCall(db, named);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
-import { readAccount, updateAccount } from '../../core/store/account.ts';
+import { updateAccount } from '../../core/store/account.ts';
 import { confirmWaiting, listWaiting } from '../../core/store/operator-codes.ts';
 import { startDelivery } from '../../delivery/main.ts';
 import { type Reply, startTestApi, type TestApi } from '../support/api.ts';
@@ -100,87 +100,6 @@ test('what is meant is told by its name, not by its id', async () => {
   );
   await api.call('PATCH', path, { key, body: { auto_bcc: 'spy@remote.example', auto_cc: null } });
   expect(await told()).toBe('    set auto_bcc to "spy@remote.example" in the mailbox "told@ours.example"');
-});
-
-test('the mail leaves out nothing that its code allows', async () => {
-  const key = await admin();
-  const told = async (method: string, path: string, body: object) => {
-    expect((await api.call(method, path, { key, body })).status).toBe(202);
-    return (await mailedNotices(db()))[0]!.text.split(/\r?\n/)[2]!.trim();
-  };
-  await api.mailbox('whole@ours.example', 'gated_send');
-  const hook = 'https://203.0.114.7/hook';
-  expect(await told('POST', '/v1/mailboxes', { address_local: 'heard', webhook_url: hook })).toBe(
-    `make the mailbox "heard" and tell "${hook}" of all its mail`,
-  );
-  expect(
-    await told('POST', '/v1/api-keys', {
-      name: 'helper',
-      scopes: ['oversight'],
-      principal: 'boss',
-      owner: 'Ana',
-    }),
-  ).toBe(
-    'make an API key called "helper" that may oversight in all mailboxes, in the name of the user "boss", for whom "Ana" answers',
-  );
-  expect(
-    await told('POST', '/v1/logins', { mailbox: 'whole@ours.example', username: 'robot', principal: 'boss' }),
-  ).toBe(
-    'make a login called "robot" that sends mail as "whole@ours.example", in the name of the agent "boss"',
-  );
-  expect(await told('POST', '/v1/webhooks', { url: hook, events: ['*'] })).toBe(
-    `tell "${hook}" of these events in all mailboxes: *`,
-  );
-  expect(
-    await told('POST', '/v1/webhooks', { url: hook, events: ['*'], mailbox_id: 'whole@ours.example' }),
-  ).toBe(`tell "${hook}" of these events in the mailbox "whole@ours.example": *`);
-  expect(
-    await told('PATCH', '/v1/account', {
-      name: 'Ours',
-      oversight_email: 'else@remote.example',
-      physical_address: '1 Street\nTown',
-    }),
-  ).toBe(
-    'call the account "Ours" and send codes and notices to "else@remote.example" from now on and set the postal address of the account to "1 Street Town"',
-  );
-});
-
-test('a code is for what its mail said, also where the same request means more by now', async () => {
-  const key = await admin();
-  const { id } = await api.mailbox('more@ours.example', 'gated_send');
-  const change = (approval_code?: string) =>
-    api.call('PATCH', `/v1/mailboxes/${id}`, {
-      key,
-      body: { auto_cc: 'copy@remote.example', auto_bcc: null, ...(approval_code && { approval_code }) },
-    });
-  expect((await change()).status).toBe(202);
-  await db().query("update mailboxes set auto_bcc = 'watcher@remote.example' where id = $1", [id]);
-  expect(await change(await api.code())).toMatchObject({ status: 403, json: { code: 'invalid_code' } });
-  expect((await change()).status).toBe(202);
-  expect((await mailedNotices(db()))[0]!.text).toContain('remove auto_bcc');
-  expect((await change(await api.code())).status).toBe(200);
-});
-
-test('what is kept of a request with a password in it is of no use for guessing the password', async () => {
-  const key = await admin();
-  await api.mailbox('guessed@ours.example', 'gated_send');
-  const kept = async () => {
-    const body = { mailbox: 'guessed@ours.example', password: 'correct horse battery' };
-    expect((await api.call('POST', '/v1/logins', { key, body })).status).toBe(202);
-    const { rows } = await db().query<{ bound: string }>(
-      "select encode(bound_to, 'hex') as bound from operator_codes order by id desc limit 1",
-    );
-    return rows[0]!.bound;
-  };
-  const { secret } = await readAccount(db());
-  const first = await kept();
-  expect(await kept()).toBe(first);
-  try {
-    await db().query('update account set secret = $1', [Buffer.alloc(32, 7)]);
-    expect(await kept()).not.toBe(first);
-  } finally {
-    await db().query('update account set secret = $1', [secret]);
-  }
 });
 
 test('what somebody calls a key cannot write lines of the mail', async () => {
