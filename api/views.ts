@@ -154,19 +154,19 @@ export function emailOf(m: MessageRecord): z.input<typeof EmailDetail> {
 }
 
 /**
- * Whom a message is to. Of mail that leaves only those who get it, whoever else its header names; who is in Cc or
- * got a blind copy is left out where anybody else remains.
+ * Whom a message is to: of its To field those who get it, for a header may name people to whom nothing goes. Who got
+ * a blind copy is never told, unless the header names nobody at all who gets it: then there is nobody else to tell.
  */
-function addressees({ direction, forwardPaths }: MessageFacts, header: Header): string[] {
-  const named = header.to.map(({ address }) => address);
+function addressees({ direction, forwardPaths }: MessageFacts, { to, cc }: Header): string[] {
+  const named = to.map(({ address }) => address);
   if (direction === 'inbound') return named.length > 0 ? named : forwardPaths;
-  const among = (list: string[]) => {
-    const known = new Set(list.map((address) => address.toLowerCase()));
-    return (path: string) => known.has(path.toLowerCase());
+  const among = (list: { address: string }[]) => {
+    const known = new Set(list.map(({ address }) => address.toLowerCase()));
+    return forwardPaths.filter((path) => known.has(path.toLowerCase()));
   };
-  const inCc = among(header.cc.map(({ address }) => address));
-  const choices = [forwardPaths.filter(among(named)), forwardPaths.filter((path) => !inCc(path))];
-  return choices.find((list) => list.length > 0) ?? forwardPaths;
+  const reached = among(to);
+  if (reached.length > 0) return reached;
+  return among(cc).length > 0 ? named : forwardPaths;
 }
 
 /** `550 5.1.1 No such user`; null while the next hop has said nothing. */
