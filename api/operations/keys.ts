@@ -16,7 +16,7 @@ import { anyId, idOf, label, moment } from '../kinds.ts';
 import { approvalCode } from '../kinds-of-mailbox.ts';
 import { type Call, operation, type Tier } from '../operation.ts';
 import { changedMeanwhile, requireConfirmed } from '../operator-codes.ts';
-import { notFound, Problem } from '../problem.ts';
+import { invalid, notFound, Problem } from '../problem.ts';
 import { iso } from '../views.ts';
 
 const Key = z.object({
@@ -122,20 +122,21 @@ export const createApiKey = operation({
     requires: ['scopes'],
     hints: [],
   },
-  async guard({ scopes, mailbox }, call) {
+  async guard({ scopes, mailbox, principal_kind, owner }, call) {
+    refuseOwnedPerson(principal_kind, owner);
     await boundMailbox(mailbox, call);
     return tierOf(checkedScopes(scopes));
   },
   asks: ({ name, scopes, mailbox, principal, principal_kind, owner }) =>
     `make an API key called ${quoted(name)} that may ${scopes.join(', ')}${
       mailbox === undefined ? ' in all mailboxes' : ` in the mailbox ${quoted(mailbox)} alone`
-    }${actingAs(principal, principal_kind ?? kindFor(scopes), owner)}`,
+    }${actingAs(principal, principal_kind ?? kindFor(scopes, owner), owner)}`,
   async handle(input, call) {
     const { runtime, caller } = call;
     const scopes = checkedScopes(input.scopes);
     const mailbox = await boundMailbox(input.mailbox, call);
     const principal = {
-      kind: input.principal_kind ?? kindFor(scopes),
+      kind: input.principal_kind ?? kindFor(scopes, input.owner),
       name: input.principal ?? input.name,
       owner: input.owner ?? null,
     } as const;
@@ -163,9 +164,17 @@ export const createApiKey = operation({
   },
 });
 
-/** Who decides is taken for a person. */
-function kindFor(scopes: Scope[]): 'agent' | 'user' {
-  return tierOf(scopes) === 'high' ? 'user' : 'agent';
+/** Who decides is taken for a person, unless somebody answers for it. */
+function kindFor(scopes: Scope[], owner: string | undefined): 'agent' | 'user' {
+  return tierOf(scopes) === 'high' && owner === undefined ? 'user' : 'agent';
+}
+
+/** A person has no owner; one that was dropped in silence would be free to approve what that key sends. */
+export function refuseOwnedPerson(kind: 'agent' | 'user' | undefined, owner: string | undefined): void {
+  if (kind === 'user' && owner !== undefined)
+    throw invalid(400, 'invalid_field', [
+      { field: 'owner', message: 'is for agents: nobody answers for a person' },
+    ]);
 }
 
 /** Whose name something will be done in, as the mail with the code says it; nothing where that is a new name. */

@@ -10,7 +10,7 @@ import { approvalCode } from '../kinds-of-mailbox.ts';
 import { operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
 import { iso } from '../views.ts';
-import { actingAs } from './keys.ts';
+import { actingAs, refuseOwnedPerson } from './keys.ts';
 import { namedMailbox } from './mailboxes.ts';
 
 const Login = z.object({
@@ -88,7 +88,8 @@ export const addLogin = operation({
     principal: z.string(),
   }),
   // As for a key that sends: else an admin's key could make itself another sender, and approve what that one sends.
-  async guard({ mailbox, username }, call) {
+  async guard({ mailbox, username, principal_kind, owner }, call) {
+    refuseOwnedPerson(principal_kind, owner);
     const { address } = await namedMailbox(mailbox, call);
     if ((await findLogin(call.runtime.database.pool, username ?? address)) !== undefined) throw taken();
     return 'medium';

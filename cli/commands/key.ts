@@ -38,6 +38,7 @@ async function create(name: string, options: CreateOptions): Promise<void> {
     throw misuse('a key never holds send and oversight together: who composes does not approve');
   const days =
     options.expiresDays === undefined ? undefined : readCount('--expires-days', options.expiresDays);
+  const principal = principalOf(name, scopes, options);
   await withStore(options, async ({ config, database, actor }) => {
     const mailbox =
       options.mailbox === undefined ? undefined : await mailboxCalled(database.pool, options.mailbox);
@@ -46,7 +47,7 @@ async function create(name: string, options: CreateOptions): Promise<void> {
       {
         name,
         scopes,
-        principal: principalOf(name, scopes, options),
+        principal,
         mailboxId: mailbox?.id ?? null,
         expiresAt: days === undefined ? null : new Date(Date.now() + days * 86_400_000),
       },
@@ -62,9 +63,11 @@ async function create(name: string, options: CreateOptions): Promise<void> {
 
 function principalOf(name: string, scopes: Scope[], { agent, user, owner }: CreateOptions) {
   if (agent !== undefined && user !== undefined) throw misuse('--agent and --user exclude each other');
+  if (user !== undefined && owner !== undefined)
+    throw misuse('--owner is for programs: nobody answers for a person');
   if (user !== undefined) return { kind: 'user' as const, name: user };
   const byPerson = scopes.includes('oversight') || scopes.includes('admin');
-  if (agent === undefined && byPerson) return { kind: 'user' as const, name };
+  if (agent === undefined && owner === undefined && byPerson) return { kind: 'user' as const, name };
   return { kind: 'agent' as const, name: agent ?? name, owner: owner ?? null };
 }
 

@@ -36,7 +36,7 @@ test('the mail leaves out nothing that its code allows', async () => {
       owner: 'Ana',
     }),
   ).toBe(
-    'make an API key called "helper" that may oversight in all mailboxes, in the name of the user "boss", for whom "Ana" answers',
+    'make an API key called "helper" that may oversight in all mailboxes, in the name of the agent "boss", for whom "Ana" answers',
   );
   expect(
     await told('POST', '/v1/logins', { mailbox: 'whole@ours.example', username: 'robot', principal: 'boss' }),

@@ -55,6 +55,22 @@ test('send and oversight never meet on one key, neither when it is made nor when
   });
 });
 
+test('an owner who is named is on record, also for a key that decides, and is refused for a person', async () => {
+  const made = await make({ name: 'deputy', scopes: ['oversight'], owner: 'Ana' });
+  expect(made.status).toBe(201);
+  expect(await listed(made.json.id)).toMatchObject({ principal: 'deputy', owner: 'Ana' });
+  const person = { principal_kind: 'user', owner: 'Ana' };
+  const refused = { status: 400, json: { code: 'invalid_field', field: 'owner' } };
+  const key = await admin();
+  expect(
+    await api.call('POST', '/v1/api-keys', { key, body: { name: 'p', scopes: ['admin'], ...person } }),
+  ).toMatchObject(refused);
+  await api.mailbox('owned@ours.example', 'gated_send');
+  expect(
+    await api.call('POST', '/v1/logins', { key, body: { mailbox: 'owned@ours.example', ...person } }),
+  ).toMatchObject(refused);
+});
+
 test('U-07: no key makes itself or another wider without a person', async () => {
   const agent = (await api.key({ scopes: ['send'], principal: { kind: 'agent', name: 'climber' } })).apiKey;
   for (const [method, path, body] of [

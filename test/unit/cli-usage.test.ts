@@ -33,6 +33,7 @@ describe('what is asked for wrongly', () => {
     [['mailbox', 'add', 'no address'], /is no address/],
     [['key', 'create', 'x', '--scopes', 'raed'], /did you mean read\?/],
     [['key', 'create', 'x', '--scopes', 'send,oversight'], /who composes does not approve/],
+    [['key', 'create', 'x', '--user', 'rita', '--owner', 'ana'], /nobody answers for a person/],
     [['serve', 'gatewy'], /did you mean gateway\?/],
     [['serve', 'api', '--quickstart'], /needs all rooms/],
     [['config', 'print'], /secrets are never printed/],
