@@ -1,4 +1,4 @@
-/** What a code is for: all that its mail says, and nothing else; and that what is kept of it gives nothing away. */
+/** What a code is for: all that its mail says, and nothing else; and that neither tries nor what is kept give it away. */
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { fingerprintOf } from '../../api/fingerprint.ts';
@@ -120,4 +120,23 @@ test('nor is what is kept of a request that names itself', async () => {
     body: { ...body, password: 'battery horse c' },
   });
   expect(other).toMatchObject({ status: 409, json: { code: 'idempotency_mismatch' } });
+});
+
+test('a code dies after ten wrong tries at the same moment too, with every other open code of the same principal', async () => {
+  const key = await admin();
+  const create = (body: object) => api.call('POST', '/v1/api-keys', { key, body });
+  const codes: string[] = [];
+  for (const name of ['burst one', 'burst two']) {
+    await create({ name, scopes: ['read'] });
+    codes.push(await api.code());
+  }
+  const tries = await Promise.all(
+    Array.from({ length: 12 }, () => create({ name: 'burst one', approval_code: '222-222' })),
+  );
+  for (const { status } of tries) expect(status).toBe(403);
+  for (const [i, name] of ['burst one', 'burst two'].entries())
+    expect(await create({ name, scopes: ['read'], approval_code: codes[i] })).toMatchObject({
+      status: 403,
+      json: { code: 'invalid_code' },
+    });
 });
