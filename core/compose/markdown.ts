@@ -1,21 +1,16 @@
 /**
  * Markdown as HTML that is safe to show, from text that may be anything:
  *
- *   text ─▶ marked (raw HTML as text, images as links) ─▶ sanitize-html (a second wall) ─▶ tags and links, nothing else
+ *   text ─▶ marked (raw HTML as text, images as links) ─▶ clean-html.ts (a second wall) ─▶ tags and links, nothing else
  */
 import { Marked } from 'marked';
-import sanitize from 'sanitize-html';
+import { cleaned } from './clean-html.ts';
 import { escapeHtml } from './html.ts';
 
 // Nobody writes deeper, and mail programs are known to fail on what nests for ever.
 const DEEPEST = 40;
 // What a link may lead to. Everything else, `javascript:` above all, is shown as its text.
 const LINK = /^(?:https?:\/\/|mailto:)/i;
-
-const TAGS =
-  'p br strong em del code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 hr table thead tbody tr th td a'.split(
-    ' ',
-  );
 
 const reader = new Marked({
   gfm: true,
@@ -38,13 +33,7 @@ const reader = new Marked({
 /** The HTML, or null for what no reader was meant to see: nesting without end, or more than the stack holds. */
 export function renderMarkdown(text: string): string | null {
   try {
-    const html = sanitize(reader.parse(text, { async: false }), {
-      allowedTags: TAGS,
-      allowedAttributes: { a: ['href'], ol: ['start'] },
-      allowedSchemes: ['http', 'https', 'mailto'],
-      allowProtocolRelative: false,
-      disallowedTagsMode: 'escape',
-    });
+    const html = cleaned(reader.parse(text, { async: false }));
     return depthOf(html) > DEEPEST ? null : html;
   } catch {
     return null;

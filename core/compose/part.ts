@@ -40,6 +40,7 @@ export function quotedPrintable(text: string): string {
 }
 
 function spelled(line: string): string {
+  if (/^(?!From )(?:[\t !-<>-~]*[!-<>-~])?$/.test(line)) return line;
   return line
     .replace(/[^\t !-<>-~]+/g, (run) =>
       [...Buffer.from(run)].map((octet) => `=${octet.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
