@@ -1,9 +1,9 @@
 /** Who calls: the key in the request, what it may do, and what it may see. */
 import { hash, hkdfSync } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import type { Pool } from 'pg';
+import type { Database } from '../core/store/database.ts';
 import {
-  findKey,
+  findingKeys,
   type KeyFacts,
   looksLikeKey,
   noteAuthFailure,
@@ -47,9 +47,11 @@ const TOUCH_EVERY_MS = 60_000;
 
 /** With `requestsPerMinute` a key is limited, over all processes together. */
 export function authenticator(
-  db: Pool,
+  database: Database,
   options: { baseUrl: string; requestsPerMinute?: number | undefined },
 ): Authenticator {
+  const db = database.pool;
+  const keys = findingKeys(database);
   const limiter = failureLimiter({ tries: 20, windowSeconds: 60 });
   const touched = new Map<string, number>();
   const failed = new Map<string, number>();
@@ -87,7 +89,7 @@ export function authenticator(
     const shown = hash('sha256', apiKey);
     if (wait !== undefined && !proven.has(shown))
       throw tooMany('Too many failed attempts from this address; try again later.', wait);
-    const key = looksLikeKey(apiKey) ? await findKey(db, apiKey) : undefined;
+    const key = looksLikeKey(apiKey) ? await keys.add(apiKey) : undefined;
     if (
       key === undefined ||
       key.revokedAt !== null ||

@@ -29,7 +29,7 @@ export async function startApi(runtime: Runtime): Promise<Api> {
   const app = await buildServer(runtime);
   const door = openDoor(runtime);
   const baseUrl = baseUrlOf(runtime.config);
-  const keys = authenticator(runtime.database.pool, {
+  const keys = authenticator(runtime.database, {
     baseUrl,
     requestsPerMinute: runtime.config.limits.requests_per_key_minute,
   });

@@ -54,12 +54,21 @@ async function carryOut(
   return { done: tell(one, await one.handle(input, call), ignored), carriedOut: true };
 }
 
+const strict = new WeakMap<Operation, z.ZodType>();
+
+/** Made once for each operation: the first reading compiles a schema, which costs more than all later ones together. */
+function schemaOf(one: Operation): z.ZodType {
+  if (!one.strict) return one.input;
+  const known = strict.get(one) ?? one.input.strict();
+  strict.set(one, known);
+  return known;
+}
+
 function readInput(
   one: Operation,
   given: Record<string, unknown>,
 ): { input: Record<string, unknown>; ignored: string[] } {
-  const schema = one.strict ? one.input.strict() : one.input;
-  const parsed = schema.safeParse(given, { reportInput: true });
+  const parsed = schemaOf(one).safeParse(given, { reportInput: true });
   const problem = parsed.success ? undefined : faultsOf(parsed.error);
   const fault = textFault(given);
   // What ends a line in a header field is the graver charge, and NUL may be that too.

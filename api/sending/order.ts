@@ -1,11 +1,11 @@
 import type { GivenAttachment } from '../../core/compose/attachment.ts';
 import { isGated, type Mode, strictest } from '../../core/mail/mode.ts';
-import type { MailboxFacts } from '../../core/store/accounts.ts';
+import type { SendingMailbox } from '../../core/store/senders.ts';
 
 /** What to send. Texts and addresses are checked, nothing else is. */
 export interface Order {
   operation: 'send_email' | 'reply_email';
-  mailbox: MailboxFacts;
+  mailbox: SendingMailbox;
   to: string[];
   cc: string[];
   bcc: string[];

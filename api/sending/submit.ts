@@ -14,7 +14,7 @@ import { senderOf } from '../../core/runtime/sender.ts';
 import type { Sent } from '../../core/store/accept-composed.ts';
 import { findRequest } from '../../core/store/idempotency.ts';
 import type { NewMessage } from '../../core/store/new-message.ts';
-import { readSender, type SenderFacts } from '../../core/store/senders.ts';
+import type { SenderFacts } from '../../core/store/senders.ts';
 import { due } from '../kinds-of-mail.ts';
 import type { Call } from '../operation.ts';
 import { Problem } from '../problem.ts';
@@ -34,18 +34,17 @@ export async function submit(order: Order, call: Call): Promise<SentReply> {
     if (earlier !== undefined) return answerFor({ as: 'repeated', ...earlier }, call);
   }
   refuseClosed(order);
-  const facts = await readSender(db, mailbox.id);
-  refuseDisabled(facts);
+  refuseDisabled(mailbox);
   const now = new Date();
   const sendAt = due(order.sendAt, now);
-  if (sendAt !== null && !facts.schedulingEnabled)
+  if (sendAt !== null && !mailbox.schedulingEnabled)
     throw new Problem(409, 'scheduling_disabled', 'This mailbox does not schedule mail.', {
       field: 'send_at',
     });
 
-  const draft = draftOf(order, facts, now);
+  const draft = draftOf(order, now);
   await refuseRecipients(draft, call);
-  const composed = await composedBy(order, draft, facts, call);
+  const composed = await composedBy(order, draft, call);
   const stored = storedForm(composed, {
     reversePath: mailbox.address,
     hostname: call.runtime.config.hostname,
@@ -63,7 +62,7 @@ export async function submit(order: Order, call: Call): Promise<SentReply> {
     floor: floorOf(order),
   });
   if (outcome.as !== 'accepted') return answerFor(outcome, call);
-  return fresh(order, message, facts, call);
+  return fresh(order, message, mailbox, call);
 }
 
 function refuseClosed({ mailbox, requestedMode }: Order): void {
@@ -83,20 +82,20 @@ function refuseDisabled({ sendingDisabled, sendingDisabledReason }: SenderFacts)
 }
 
 /** The id of a composed message stands in its Message-ID, so that a reply names it without being looked up. */
-function draftOf(order: Order, facts: SenderFacts, now: Date): Draft {
+function draftOf(order: Order, now: Date): Draft {
   const { mailbox, to, cc, bcc, subject, markdown, replyTo, inReplyTo, references, ucan } = order;
   return {
     to,
     cc,
     bcc,
-    autoCc: facts.autoCc,
-    autoBcc: facts.autoBcc,
+    autoCc: mailbox.autoCc,
+    autoBcc: mailbox.autoBcc,
     subject,
     markdown,
     replyTo,
     inReplyTo,
     references,
-    ucan: facts.did === null ? null : ucan,
+    ucan: mailbox.did === null ? null : ucan,
     messageId: `<${newId().toLowerCase()}@${domainOf(mailbox.address)}>`,
     date: now.toISOString(),
     oversight: { mode: effective(order), allowlistCounts: allowlistMayCount(order) },
@@ -108,11 +107,11 @@ function idOf({ messageId }: Draft): string {
   return messageId.slice(1, messageId.indexOf('@')).toUpperCase();
 }
 
-async function composedBy(order: Order, draft: Draft, facts: SenderFacts, call: Call) {
+async function composedBy(order: Order, draft: Draft, call: Call) {
   const limit = call.runtime.config.limits.message_bytes;
   try {
     const composer = { composerId: call.caller.key.principalId, agent: agentOf(order, call) };
-    const sender = await senderOf(call.runtime, order.mailbox, facts, composer);
+    const sender = await senderOf(call.runtime, order.mailbox, order.mailbox, composer);
     return await compose(draft, partsOf(order.attachments), sender, limit);
   } catch (err) {
     if (!(err instanceof TooLarge)) throw err;

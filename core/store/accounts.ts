@@ -61,11 +61,12 @@ const CHANGEABLE = {
 } as const;
 const NAMES = Object.keys(CHANGEABLE) as (keyof typeof CHANGEABLE)[];
 
-const COLUMNS = `id, address, oversight_mode as "oversightMode", created_at as "createdAt",
+/** The columns of `mailboxes` that make a MailboxFacts. */
+export const COLUMNS = `id, address, oversight_mode as "oversightMode", created_at as "createdAt",
   ${NAMES.map((name) => `${CHANGEABLE[name]} as "${name}"`).join(', ')}`;
 
 /** Those there are: not the one of our own notices, and none that was deleted. */
-const LIVING = 'not is_system and deleted_at is null';
+export const LIVING = 'not is_system and deleted_at is null';
 
 /** Makes a mailbox. Undefined: the address is, or was, somebody's. */
 export async function createMailbox(

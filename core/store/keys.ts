@@ -5,7 +5,8 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Actor } from '../mail/actor.ts';
 import { newId } from '../mail/id.ts';
-import type { Db } from './database.ts';
+import { type Batcher, batcher } from './batcher.ts';
+import type { Database, Db } from './database.ts';
 import { type PrincipalRef, principalCte } from './principals.ts';
 
 export const SCOPES = ['read', 'send', 'oversight', 'oversight_read', 'admin'] as const;
@@ -107,6 +108,30 @@ export async function findKey(db: Db, apiKey: string): Promise<KeyFacts | undefi
   if (found === undefined || !timingSafeEqual(found.hash, wanted)) return undefined;
   const { hash: _, ...facts } = found;
   return facts;
+}
+
+/**
+ * `findKey` for a door at which many keys are shown: those shown while a look-up is under way are looked up together
+ * in the next one. No answer is kept, so a key that was revoked before it was shown is never told as living.
+ */
+export function findingKeys(database: Database): Batcher<string, KeyFacts | undefined> {
+  const lane = database.lane('keys');
+  return batcher<string, KeyFacts | undefined>({
+    async run(shown) {
+      const wanted = shown.map(hashOf);
+      const { rows } = await lane.query<KeyFacts & { hash: Buffer }>({
+        name: 'find-keys',
+        text: `select ${COLUMNS}, k.hash from ${TABLES} where k.hash = any($1::bytea[])`,
+        values: [wanted],
+      });
+      return wanted.map((one) => {
+        const found = rows.find(({ hash }) => timingSafeEqual(hash, one));
+        if (found === undefined) return undefined;
+        const { hash: _, ...facts } = found;
+        return facts;
+      });
+    },
+  });
 }
 
 export async function listKeys(db: Db): Promise<KeyFacts[]> {

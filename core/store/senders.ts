@@ -1,5 +1,9 @@
 /** What has to be known of a mailbox, and of a message answered, when a program sends. One question each. */
-import type { Db } from './database.ts';
+import { mailboxKey } from '../mail/address.ts';
+import { isId } from '../mail/id.ts';
+import { COLUMNS, LIVING, type MailboxFacts } from './accounts.ts';
+import { type Batcher, batcher } from './batcher.ts';
+import type { Database, Db } from './database.ts';
 
 export interface SenderFacts {
   autoCc: string | null;
@@ -26,6 +30,50 @@ export async function readSender(db: Db, mailboxId: string): Promise<SenderFacts
   });
   if (rows[0] === undefined) throw new Error('a sender without a mailbox or an account');
   return rows[0];
+}
+
+/** A mailbox with all that `readSender` tells of it. */
+export type SendingMailbox = MailboxFacts & SenderFacts;
+
+const opened = new WeakMap<Database, Batcher<string, SendingMailbox | undefined>>();
+
+/**
+ * A mailbox by its id or its whole address, as a sender. Programs name one in almost every request, so those that
+ * are named while a look-up is under way are looked up together in the next one; no answer is kept.
+ */
+export function findSender(database: Database, idOrAddress: string): Promise<SendingMailbox | undefined> {
+  let finding = opened.get(database);
+  if (finding === undefined) {
+    finding = openFinding(database);
+    opened.set(database, finding);
+  }
+  return finding.add(idOrAddress);
+}
+
+function openFinding(database: Database): Batcher<string, SendingMailbox | undefined> {
+  const lane = database.lane('senders');
+  return batcher<string, SendingMailbox | undefined>({
+    async run(named) {
+      const keys = named.map((name) => (isId(name) ? name : mailboxKey(name)));
+      const { rows } = await lane.query<SendingMailbox & { key: string }>({
+        name: 'find-senders',
+        text: `select ${COLUMNS}, did, account.*, address_key as key
+          from mailboxes cross join (
+            select name as "operatorName", physical_address as "physicalAddress",
+                   sending_disabled or not is_active as "sendingDisabled",
+                   sending_disabled_reason as "sendingDisabledReason"
+              from account) account
+         where (id = any($1::text[]) or address_key = any($2::text[])) and ${LIVING}`,
+        values: [keys.filter((key) => isId(key)), keys.filter((key) => !isId(key))],
+      });
+      return keys.map((wanted) => {
+        const found = rows.find(({ id, key }) => wanted === id || wanted === key);
+        if (found === undefined) return undefined;
+        const { key: _, ...facts } = found;
+        return facts;
+      });
+    },
+  });
 }
 
 /** Whether every address stands on the mailbox's allowlist, as the verdict will ask. */

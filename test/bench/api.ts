@@ -18,7 +18,7 @@ import { quantile } from './latency.ts';
 import { run, startSink } from './load.ts';
 import { startPostern } from './postern.ts';
 import { startPostfix } from './postfix.ts';
-import { cpuSeconds, until } from './processes.ts';
+import { cpuSeconds, ownCpuSeconds, until } from './processes.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -49,7 +49,7 @@ try {
     principalId,
   ]);
   await fillArchive(database.pool, { mailboxId: mailbox.id, principalId, messages: Number(options.archive) });
-  await reads(key.apiKey, mailbox.id);
+  if (Number(options.archive) > 0) await reads(key.apiKey, mailbox.id);
 } finally {
   agent.destroy();
   await database.close();
@@ -63,6 +63,7 @@ async function sends(apiKey: string): Promise<void> {
     await sendMany(apiKey, 300, 'warm');
     await until('the warm-up at the sink', () => sink.count() >= 300, 60);
     const cpu = cpuSeconds(postern.pids);
+    const own = ownCpuSeconds(postern.pids[0]!);
     const began = performance.now();
     await sendMany(apiKey, count, 'run');
     const accepted = performance.now();
@@ -72,6 +73,7 @@ async function sends(apiKey: string): Promise<void> {
       perSecond: round(count / ((accepted - began) / 1000)),
       drainedPerSecond: round(count / ((performance.now() - began) / 1000)),
       cpuPer1000: round(((cpuSeconds(postern.pids) - cpu) / count) * 1000),
+      ofNode: round(((ownCpuSeconds(postern.pids[0]!) - own) / count) * 1000),
     };
     if (!options['skip-postfix']) {
       const postfix = await startPostfix(2529, SINK);

@@ -32,6 +32,11 @@ export function cpuSeconds(roots: number[]): number {
     .reduce((sum, { seconds }) => sum + seconds, 0);
 }
 
+/** The same of one process without those it has started. */
+export function ownCpuSeconds(pid: number): number {
+  return rows().find((row) => row.pid === pid)?.seconds ?? 0;
+}
+
 function rows(): Row[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))

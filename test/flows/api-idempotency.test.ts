@@ -45,7 +45,7 @@ beforeAll(async () => {
     const app = await buildServer(runtime);
     mountOperations(app, {
       operations: [make, other],
-      authenticator: authenticator(runtime.database.pool, { baseUrl: 'http://localhost' }),
+      authenticator: authenticator(runtime.database, { baseUrl: 'http://localhost' }),
       call: { runtime, door: openDoor(runtime), baseUrl: 'http://localhost' },
     });
     servers.push({ app, url: await app.listen({ host: '127.0.0.1', port: 0 }) });
