@@ -1,6 +1,7 @@
 /** API keys. The key itself is told once, where it is made. */
 import { z } from 'zod';
-import { findMailbox } from '../../core/store/accounts.ts';
+import { findMailbox, lockMailbox } from '../../core/store/accounts.ts';
+import type { Db } from '../../core/store/database.ts';
 import {
   createKey,
   type KeyFacts,
@@ -140,18 +141,17 @@ export const createApiKey = operation({
       name: input.principal ?? input.name,
       owner: input.owner ?? null,
     } as const;
-    const made = await createKey(
-      runtime.database.pool,
-      {
-        name: input.name,
-        scopes,
-        principal,
-        mailboxId: mailbox?.id ?? null,
-        expiresAt: input.expires_at ?? null,
-      },
-      runtime.config.environment,
-      caller.actor,
-    );
+    const key = {
+      name: input.name,
+      scopes,
+      principal,
+      mailboxId: mailbox?.id ?? null,
+      expiresAt: input.expires_at ?? null,
+    };
+    const made = await runtime.database.transaction(async (db) => {
+      if (mailbox !== undefined) await stillThere(db, mailbox.id);
+      return createKey(db, key, runtime.config.environment, caller.actor);
+    });
     return {
       id: made.id,
       api_key: made.apiKey,
@@ -191,6 +191,11 @@ async function boundMailbox(named: string | undefined, { runtime }: Call) {
   const mailbox = named === undefined ? undefined : await findMailbox(runtime.database.pool, named);
   if (named !== undefined && mailbox === undefined) throw notFound('There is no such mailbox.');
   return mailbox;
+}
+
+/** A mailbox that is being closed ends the keys and logins it has: none may come after them. */
+export async function stillThere(db: Db, mailboxId: string): Promise<void> {
+  if ((await lockMailbox(db, mailboxId)) === undefined) throw notFound('There is no such mailbox.');
 }
 
 export const updateApiKey = operation({

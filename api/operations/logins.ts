@@ -10,7 +10,7 @@ import { approvalCode } from '../kinds-of-mailbox.ts';
 import { operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
 import { iso } from '../views.ts';
-import { actingAs, refuseOwnedPerson } from './keys.ts';
+import { actingAs, refuseOwnedPerson, stillThere } from './keys.ts';
 import { namedMailbox } from './mailboxes.ts';
 
 const Login = z.object({
@@ -108,11 +108,11 @@ export const addLogin = operation({
       name: input.principal ?? username,
       owner: input.owner ?? null,
     };
-    const made = await createLogin(
-      call.runtime.database.pool,
-      { mailboxId: mailbox.id, username, passwordHash: await hashPassword(password), principal },
-      call.caller.actor,
-    );
+    const login = { mailboxId: mailbox.id, username, passwordHash: await hashPassword(password), principal };
+    const made = await call.runtime.database.transaction(async (db) => {
+      await stillThere(db, mailbox.id);
+      return createLogin(db, login, call.caller.actor);
+    });
     if (made === undefined) throw taken();
     return {
       id: made.id,

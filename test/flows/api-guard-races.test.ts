@@ -108,3 +108,24 @@ test('the oversight address changed just now is not set back by who names the on
     oversightAddress: 'moved@remote.example',
   });
 });
+
+test('a mailbox closed just now gets no key and no login', async () => {
+  for (const [path, body] of [
+    ['/v1/api-keys', { name: 'late' }],
+    ['/v1/logins', {}],
+  ] as const) {
+    const { id } = await api.mailbox(`closing${path.length}@ours.example`, 'gated_send');
+    const reply = await during(
+      {
+        text: 'update mailboxes set is_active = false, deleted_at = now() where id = $1',
+        values: [id],
+      },
+      async () => api.confirm('POST', path, { key: await admin(), body: { ...body, mailbox: id } }),
+    );
+    expect(reply).toMatchObject({ status: 404, json: { code: 'not_found' } });
+  }
+  const { rows } = await db().query(
+    'select id from api_keys where mailbox_id is not null union select id from submission_logins',
+  );
+  expect(rows).toEqual([]);
+});
