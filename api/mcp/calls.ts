@@ -66,8 +66,9 @@ async function withWord(
   gone: AbortSignal,
 ): Promise<Result> {
   if (!NUDGED.includes(one.name)) return result;
-  const mailbox = typeof mailbox_id === 'string' ? mailbox_id.toLowerCase() : '';
-  const word = await callee.nudger.word(`${callee.nudged} ${mailbox}`, () => settings(callee, mailbox, gone));
+  const mailbox = typeof mailbox_id === 'string' ? mailbox_id : '';
+  const about = `${callee.nudged} ${mailbox.toLowerCase()}`;
+  const word = await callee.nudger.word(about, () => settings(callee, mailbox, gone));
   return word === undefined ? result : led(word, result);
 }
 

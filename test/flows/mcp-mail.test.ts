@@ -156,3 +156,12 @@ test('until a mailbox is set up, the first answer about it says so, once', async
   const other = await tool(api.keys.admin, 'check_inbox', { mailbox_id: 'second@ours.example' });
   expect(other.json).not.toHaveProperty('setup_required');
 });
+
+test('it says so too of a mailbox that is named by its id', async () => {
+  const made = await api.confirm('POST', '/v1/mailboxes', {
+    key: api.keys.admin,
+    body: { address_local: 'third' },
+  });
+  const first = await tool(api.keys.agent, 'check_inbox', { mailbox_id: made.json.id });
+  expect(first.json).toMatchObject({ setup_required: true });
+});
