@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isStrictBase64, readContentType } from '../core/compose/attachment.ts';
 import { type Address, parseAddress } from '../core/mail/address.ts';
 import { coded } from './faults.ts';
+import { isMoment } from './kinds.ts';
 import { invalid } from './problem.ts';
 
 const LONGEST_LIST = 50;
@@ -61,13 +62,10 @@ export const messageText = z
 /** A moment ahead. Whether it has passed is asked later, since a repeated request may name one that has: see `due`. */
 export const sendAt = z
   .string()
-  .refine(
-    (text) => /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z$/.test(text) && !Number.isNaN(Date.parse(text)),
-    {
-      error: 'must be an ISO 8601 time in UTC that ends in Z',
-      ...coded('send_at_invalid'),
-    },
-  )
+  .refine((text) => /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z$/.test(text) && isMoment(text), {
+    error: 'must be an ISO 8601 time in UTC that ends in Z',
+    ...coded('send_at_invalid'),
+  })
   .transform((text) => new Date(text))
   .refine((time) => time.getTime() <= Date.now() + AHEAD_MS, {
     error: 'is more than 366 days ahead',

@@ -25,11 +25,10 @@ export const modeName = z
   })
   .meta({ description: `One of ${MODES.join(', ')}`, enum: [...MODES] });
 
-/** A number from a query string, clamped to its range rather than refused. */
+/** A number, also as text in a query string; clamped to its range rather than refused. */
 export function limit(usual: number, most: number) {
   return z.coerce
-    .number()
-    .catch(usual)
+    .number({ error: 'must be a number' })
     .default(usual)
     .transform((n) => Math.min(most, Math.max(1, Math.trunc(n))))
     .describe(`How many, 1 to ${most} (${usual})`);
@@ -47,15 +46,20 @@ export const several = z
   )
   .describe('One value, or several by comma');
 
+/** Whether an ISO 8601 time names a day that there is: JavaScript takes the 30th of February for the 2nd of March. */
+export function isMoment(text: string): boolean {
+  const day = text.slice(0, 10);
+  const midnight = new Date(day);
+  if (Number.isNaN(Date.parse(text)) || Number.isNaN(midnight.getTime())) return false;
+  return midnight.toISOString().startsWith(day);
+}
+
 /** A moment, or a date for its midnight in UTC. */
 export const moment = z
   .string()
-  .refine(
-    (text) => /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?$/.test(text) && !Number.isNaN(Date.parse(text)),
-    {
-      error: 'must be a date or a date-time with its offset, such as 2026-01-31 or 2026-01-31T09:00:00Z',
-    },
-  )
+  .refine((text) => /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d))?$/.test(text) && isMoment(text), {
+    error: 'must be a date or a date-time with its offset, such as 2026-01-31 or 2026-01-31T09:00:00Z',
+  })
   .transform((text) => new Date(text))
   .describe('ISO 8601 date or date-time');
 

@@ -74,6 +74,8 @@ export function problemBody(problem: Problem): Record<string, unknown> {
 /** Sends the answer an error stands for. What nobody foresaw is logged with its cause and told to no one. */
 export function sendProblem(err: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): void {
   const problem = toProblem(err);
+  // Closed at once, a connection that still sends its body would lose the answer with it: what comes is thrown away.
+  if (problem.status === 413) reply.removeHeader('connection');
   if (problem.status >= 500) log.error({ err, route: request.routeOptions?.url }, 'a request failed');
   const wantsProblem = request.headers.accept?.includes('application/problem+json') === true;
   reply

@@ -3,11 +3,11 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from './authentication.ts';
 import { NOBODY } from './authentication.ts';
-import { conflict, type Given } from './dialects/fields.ts';
+import { conflict, filled, type Given } from './dialects/fields.ts';
 import { hostedOnly, hostedPaths } from './dialects/hosted.ts';
 import { type Call, type Caller, type Operation, Raw } from './operation.ts';
 import { type Done, perform, permit } from './perform.ts';
-import { Problem } from './problem.ts';
+import { notFound, Problem } from './problem.ts';
 import { type Route, routeKey, routesOf } from './routes.ts';
 
 export interface RestOptions {
@@ -67,9 +67,11 @@ function mount(app: FastifyInstance, route: Route, { authenticator, call }: Rest
 
 /** What a request gives to the operation. A path and a body that name different things are told apart by no one. */
 function givenBy({ method, dialect }: Route, request: FastifyRequest): Given {
-  const sent = { ...((method === 'GET' ? request.query : request.body) as Given | undefined) };
+  const sent = method === 'GET' ? filled(request.query as Given) : { ...(request.body as Given | undefined) };
   const given = dialect?.defaults?.(sent) ?? sent;
-  for (const [name, value] of Object.entries(request.params as Given)) {
+  for (const [name, value] of Object.entries(request.params as Record<string, string>)) {
+    // No id holds it, and the store cannot even be asked.
+    if (value.includes('\0')) throw notFound();
     if (given[name] !== undefined && given[name] !== value) {
       // A mailbox has two names, which may both be meant: perform finds out.
       if (name !== 'mailbox_id' || given.mailbox !== undefined) throw conflict(name);

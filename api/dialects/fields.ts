@@ -28,6 +28,13 @@ const OF_ONE: Readonly<Record<string, readonly (readonly [string, ...string[]])[
 
 export type Given = Record<string, unknown>;
 
+/** What was filled in of a query or a form: clients of many kinds send a blank for what their user left out. */
+export function filled(given: Given, ...mayBeBlank: readonly string[]): Given {
+  return Object.fromEntries(
+    Object.entries(given).filter(([name, value]) => value !== '' || mayBeBlank.includes(name)),
+  );
+}
+
 /** The member of an operation's input that a name stands for: itself, what it is an alias of, or none. */
 export function memberOf(one: Pick<Operation, 'name' | 'input'>, name: string): string | undefined {
   const { shape } = one.input;

@@ -48,7 +48,7 @@ export const HOSTED_PATHS: readonly HostedPath[] = [
   { methods: POST, path: '/agent/auth/claim/complete', hint: HINTS.oauth },
   { methods: GET, path: '/auth.md', hint: HINTS.oauth },
   { methods: GET, path: '/.well-known/oauth-authorization-server', hint: HINTS.oauth },
-  { methods: GET, path: '/onboard', hint: HINTS.account },
+  { methods: ['GET', 'POST'], path: '/onboard', hint: HINTS.account },
 ];
 
 /** The hosted service's tools: each is a path too. */

@@ -44,9 +44,11 @@ export function mailboxNames(one: Operation, given: Given): Asked {
   );
   for (const name of named) mustBeName(name);
   const names = [...new Set(named as string[])];
-  // Where it is no member of its own, `from` only ever picks the mailbox.
+  // Where it is no member of its own, `from` can only pick the mailbox.
   if (names.length === 0 && !isMember('from') && typeof from === 'string' && from !== '')
     return { given: { ...rest, mailbox_id: from }, open: false, names: [from] };
+  // Beside a name it picks nothing: it is then a field that this operation does not have.
+  if (names.length > 0 && from !== undefined) rest.from = from;
   return {
     given: { ...rest, mailbox_id: names[0] ?? ANY_MAILBOX },
     open: names.length === 0,

@@ -4,7 +4,7 @@
  * the members, mailbox.ts finds the mailbox.
  */
 import type { Call, Operation } from '../operation.ts';
-import type { Given } from './fields.ts';
+import { filled, type Given } from './fields.ts';
 import type { Method } from './hosted.ts';
 import { inboxWithBodies } from './inbox.ts';
 
@@ -65,6 +65,9 @@ const tagList = (body: Given, given: Given): Given => ({
   tags: Object.keys((body.tags ?? {}) as Given),
 });
 
+/** A form's fields; a letter may have no subject and no text. */
+const form = (given: Given): Given => filled(given, 'subject', 'body', 'markdown');
+
 /** Tags as one text with commas between. */
 const splitTags = (given: Given): Given =>
   typeof given.tags === 'string'
@@ -80,8 +83,8 @@ const splitTags = (given: Given): Given =>
 export const DIALECTS: readonly Dialect[] = [
   // Sending, without the mailbox in the path.
   { method: 'POST', path: '/v1/send', operation: 'send_email' },
-  { method: 'POST', path: '/v1/emails/send', operation: 'send_email' },
-  { method: 'POST', path: `${EMAIL}/reply`, operation: 'reply_email' },
+  { method: 'POST', path: '/v1/emails/send', operation: 'send_email', defaults: form },
+  { method: 'POST', path: `${EMAIL}/reply`, operation: 'reply_email', defaults: form },
   { method: 'POST', path: `${MAILBOX}/emails/:email_id/reply`, operation: 'reply_email' },
 
   // Reading.
@@ -107,5 +110,5 @@ export const DIALECTS: readonly Dialect[] = [
 
   // Deciding.
   { method: 'GET', path: '/v1/emails/pending', operation: 'list_pending' },
-  { method: 'POST', path: `${EMAIL}/decide`, operation: 'decide_email' },
+  { method: 'POST', path: `${EMAIL}/decide`, operation: 'decide_email', defaults: form },
 ];
