@@ -4,7 +4,7 @@
  * the members, mailbox.ts finds the mailbox.
  */
 import type { Call, Operation } from '../operation.ts';
-import { filled, type Given } from './fields.ts';
+import { conflict, filled, type Given } from './fields.ts';
 import type { Method } from './hosted.ts';
 import { inboxWithBodies } from './inbox.ts';
 
@@ -52,6 +52,7 @@ function toolPath(method: Method, name: string): Dialect {
 
 const MAILBOX = '/v1/mailboxes/:mailbox_id';
 const EMAIL = '/v1/emails/:email_id';
+const REVIEW = '/v1/oversight/emails/:email_id';
 
 /** An inbox is what came in, unless its caller asks for a status, which says for itself what it is of. */
 const inbox = (given: Given): Given => ({
@@ -79,6 +80,14 @@ const splitTags = (given: Given): Given =>
           .filter((tag) => tag !== ''),
       }
     : given;
+
+/** The path itself says what is decided. */
+const deciding =
+  (action: 'approve' | 'reject') =>
+  (given: Given): Given => {
+    if (given.action !== undefined && given.action !== action) throw conflict('action');
+    return { ...given, action };
+  };
 
 export const DIALECTS: readonly Dialect[] = [
   // Sending, without the mailbox in the path.
@@ -111,4 +120,6 @@ export const DIALECTS: readonly Dialect[] = [
   // Deciding.
   { method: 'GET', path: '/v1/emails/pending', operation: 'list_pending' },
   { method: 'POST', path: `${EMAIL}/decide`, operation: 'decide_email', defaults: form },
+  { method: 'POST', path: `${REVIEW}/approve`, operation: 'decide_email', defaults: deciding('approve') },
+  { method: 'POST', path: `${REVIEW}/reject`, operation: 'decide_email', defaults: deciding('reject') },
 ];

@@ -116,13 +116,6 @@ const Decided = z.object({
   postmark_message_id: z.string().nullable(),
 });
 
-const verdict = {
-  reason: z.string().max(2000).optional().describe('Why; of a rejection the composer is told'),
-  content_digest: digest
-    .optional()
-    .describe('What the reviewer saw; another one now is refused. Needed once the message was edited'),
-};
-
 export const decideEmail = operation({
   name: 'decide_email',
   summary: 'Approve or reject a held message',
@@ -131,7 +124,14 @@ export const decideEmail = operation({
   confined: true,
   method: 'POST',
   path: '/v1/oversight/decide',
-  input: z.object({ email_id: anyId, action: z.enum(['approve', 'reject']), ...verdict }),
+  input: z.object({
+    email_id: anyId,
+    action: z.enum(['approve', 'reject']),
+    reason: z.string().max(2000).optional().describe('Why; of a rejection the composer is told'),
+    content_digest: digest
+      .optional()
+      .describe('What the reviewer saw; another one now is refused. Needed once the message was edited'),
+  }),
   strict: true,
   output: Decided,
   tool: {
@@ -142,21 +142,6 @@ export const decideEmail = operation({
   },
   handle: ({ email_id, action, ...rest }, call) => answer(email_id, action, rest, call),
 });
-
-const shorthand = (action: 'approve' | 'reject') =>
-  operation({
-    name: `${action}_email`,
-    summary: `The same as decide with the action ${action}`,
-    area: 'oversight',
-    access: 'oversight',
-    confined: true,
-    method: 'POST',
-    path: `/v1/oversight/emails/:email_id/${action}`,
-    input: z.object({ email_id: anyId, ...verdict }),
-    strict: true,
-    output: Decided,
-    handle: ({ email_id, ...rest }, call) => answer(email_id, action, rest, call),
-  });
 
 const WORDS = {
   rejected: 'Rejected: it is never sent.',
@@ -244,11 +229,4 @@ export const editEmail = operation({
   },
 });
 
-export const oversightOperations = [
-  editEmail,
-  listPendingEmails,
-  reviewEmail,
-  decideEmail,
-  shorthand('approve'),
-  shorthand('reject'),
-];
+export const oversightOperations = [editEmail, listPendingEmails, reviewEmail, decideEmail];

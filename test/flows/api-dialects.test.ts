@@ -253,6 +253,21 @@ describe('forms of an automation platform', () => {
   });
 });
 
+test.each([
+  ['approve', 'reject', 'approved_and_sent'],
+  ['reject', 'approve', 'rejected'],
+])(
+  'a path that ends in %s decides so, and nothing in the body says otherwise',
+  async (action, other, status) => {
+    const id = await api.send(first.id, { subject: `To ${action}` });
+    const decide = (body: object) => post(`/v1/oversight/emails/${id}/${action}`, body, api.keys.reviewer);
+    for (const member of ['action', 'decision'])
+      expect((await decide({ [member]: other })).json.code).toBe('conflicting_fields');
+    expect((await decide({ reasn: 'misspelt' })).json.code).toBe('unknown_field');
+    expect(await decide({ reason: 'Seen.', action })).toMatchObject({ status: 200, json: { id, status } });
+  },
+);
+
 describe('what belongs to the hosted service', () => {
   test('each path says so, needs no key, and names what to do here', async () => {
     let told = 0;

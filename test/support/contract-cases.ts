@@ -183,8 +183,6 @@ const oversight: Record<string, Case> = {
     names: ['email_id'],
     check: has({ status: 'approved_and_sent' }),
   },
-  approve_email: { input: decision, names: ['email_id'], check: has({ status: 'approved_and_sent' }) },
-  reject_email: { input: decision, names: ['email_id'], check: has({ status: 'rejected' }) },
 };
 
 const audit: Record<string, Case> = {
