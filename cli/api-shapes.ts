@@ -67,6 +67,8 @@ export interface AuditEntry {
 export interface Capture {
   id: string;
   message_id: string;
+  kind: string | null;
+  about_id: string | null;
   reverse_path: string;
   forward_paths: string[];
   subject: string;

@@ -17,6 +17,8 @@ import { rawMail } from './emails.ts';
 const Capture = z.object({
   id: z.string(),
   message_id: z.string(),
+  kind: z.string().nullable().describe('mail, copy, dsn or notice'),
+  about_id: z.string().nullable().describe('Of a copy, report or notice: the message it speaks of'),
   mailbox_id: z.string().nullable(),
   reverse_path: z.string(),
   forward_paths: z.array(z.string()),
@@ -29,6 +31,8 @@ function captureView(one: CaptureFacts): z.input<typeof Capture> {
   return {
     id: one.id,
     message_id: one.messageId,
+    kind: one.kind,
+    about_id: one.aboutId,
     mailbox_id: one.mailboxId,
     reverse_path: one.reversePath,
     forward_paths: one.forwardPaths,

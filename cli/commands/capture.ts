@@ -40,8 +40,12 @@ async function list(options: Common & { limit: string }): Promise<void> {
   );
 }
 
-const newest = (client: Client) => async () =>
-  (await client.get<Captures>('/v1/capture', { limit: 1 })).captures[0]?.id;
+/** The newest that is no notice of held mail: of those there is one for each message that still waits. */
+const newest = (client: Client) => async () => {
+  const { captures } = await client.get<Captures>('/v1/capture', { limit: 100 });
+  const tellsOfMail = ({ kind, about_id }: Capture) => kind === 'notice' && about_id !== null;
+  return (captures.find((one) => !tellsOfMail(one)) ?? captures[0])?.id;
+};
 
 async function show(word: string, options: Common & { raw?: boolean }): Promise<void> {
   const client = openClient(options, 'admin');

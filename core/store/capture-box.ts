@@ -5,6 +5,10 @@ import type { Db } from './database.ts';
 export interface CaptureFacts {
   id: string;
   messageId: string;
+  /** Null when the message is gone. */
+  kind: string | null;
+  /** Of a copy, report or notice: the message it speaks of. */
+  aboutId: string | null;
   mailboxId: string | null;
   reversePath: string;
   forwardPaths: string[];
@@ -13,7 +17,8 @@ export interface CaptureFacts {
   capturedAt: Date;
 }
 
-const CAPTURES = `select c.id, c.message_id as "messageId", m.mailbox_id as "mailboxId", c.reverse_path as "reversePath",
+const CAPTURES = `select c.id, c.message_id as "messageId", m.kind, m.about_id as "aboutId",
+    m.mailbox_id as "mailboxId", c.reverse_path as "reversePath",
     c.forward_paths as "forwardPaths", c.subject, b.size + octet_length(c.marks) as size, c.captured_at as "capturedAt"
   from captures c left join messages m on m.id = c.message_id left join contents b on b.id = c.content_id`;
 

@@ -80,7 +80,13 @@ describe('a newcomer', () => {
   });
 
   test('sends nothing that nobody approved', async () => {
-    const { captures } = await home.json<{ captures: Capture[] }>('capture', 'list');
+    const all = (await home.json<{ captures: Capture[] }>('capture', 'list')).captures;
+    // What is written to the overseer about mail that waits.
+    const notices = all.filter(({ kind }) => kind === 'notice');
+    expect(notices.map(({ forward_paths }) => forward_paths)).toEqual(
+      notices.map(() => ['operator@postern.test']),
+    );
+    const captures = all.filter(({ kind }) => kind !== 'notice');
     const { entries } = await home.json<{ entries: AuditEntry[] }>(
       'audit',
       'list',
