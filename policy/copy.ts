@@ -5,7 +5,7 @@ import type { Case } from '../core/store/judging.ts';
 import type { NewMessage } from '../core/store/new-message.ts';
 
 /**
- * The overseer's copy of a monitored message: the same bytes in an envelope of its own, or undefined when
+ * The overseer's copy of a message that is monitored, or came to a mailbox that forwards: the same bytes in an envelope of its own, or undefined when
  * nobody oversees it. It goes to a mailbox of ours at once, elsewhere by the mailbox's own route. Its
  * reverse-path is null, so a copy that cannot be delivered is reported to nobody outside (RFC 5321 §4.5.5).
  */

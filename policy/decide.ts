@@ -9,6 +9,7 @@
  *
  * What cannot be decided is held, never released.
  */
+import type { Facts } from '../core/mail/facts.ts';
 import { isGated, isMode, type Mode, strictest } from '../core/mail/mode.ts';
 import type { Case } from '../core/store/judging.ts';
 import { effectiveMode, notes, reasonsToHold } from './reasons.ts';
@@ -21,7 +22,7 @@ export type Verdict =
   | { step: 'schedule'; mode: Mode; until: Date }
   | { step: 'hold'; mode: Mode; reasons: string[] }
   | { step: 'refuse'; mode: Mode; reason: string }
-  | { step: 'deliver'; mode: Mode };
+  | { step: 'deliver'; mode: Mode; copy: boolean };
 
 /** Judges. Never throws: facts that cannot be judged are a reason to hold. */
 export function decide(facts: Case): Verdict {
@@ -37,7 +38,7 @@ export function decide(facts: Case): Verdict {
 function judgeOurs({ direction, mailboxMode }: Case): Verdict {
   const mode = isMode(mailboxMode) ? mailboxMode : 'gated_all';
   return direction === 'inbound'
-    ? { step: 'deliver', mode }
+    ? { step: 'deliver', mode, copy: false }
     : { step: 'release', mode, by: 'postern', copy: false };
 }
 
@@ -47,7 +48,30 @@ function judgeInbound(facts: Case): Verdict {
   if (!facts.mailboxActive) reasons.push('the mailbox was closed after this mail had been accepted');
   if (!isMode(facts.mailboxMode)) reasons.push(`the oversight mode "${facts.mailboxMode}" is unknown`);
   else if (mode === 'gated_all') reasons.push('all mail to this mailbox needs approval (gated_all)');
-  return reasons.length > 0 ? { step: 'hold', mode, reasons } : { step: 'deliver', mode };
+  return reasons.length > 0
+    ? { step: 'hold', mode, reasons }
+    : { step: 'deliver', mode, copy: mayBeForwarded(facts) };
+}
+
+/**
+ * What has been here before, or is an answer that nobody wrote, could go round for ever. A forwarded message has a
+ * null reverse-path, so one that comes back to us is known by that too. Nobody is sent what they wrote themselves.
+ */
+function mayBeForwarded({
+  mailboxId,
+  oversightAddress,
+  oversightMailboxId,
+  reversePath,
+  facts,
+}: Case): boolean {
+  if (oversightAddress === null || oversightMailboxId === mailboxId || reversePath === '') return false;
+  const { from, ourReceivedCount, autoSubmitted } = facts as Facts;
+  const isTheirs = (address: string) => address.toLowerCase() === oversightAddress.toLowerCase();
+  return (
+    ourReceivedCount === 0 &&
+    autoSubmitted !== 'auto-replied' &&
+    ![reversePath, ...from.map(({ address }) => address)].some(isTheirs)
+  );
 }
 
 function judgeOutbound(facts: Case): Verdict {

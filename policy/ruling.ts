@@ -29,7 +29,7 @@ export function rulingOf(facts: Case, verdict: Verdict): Ruling {
     dsnOwed: owed ? 'rejected' : null,
     metadata: metadataOf(facts, verdict),
     copies:
-      step === 'release' && verdict.copy ? [overseersCopy(facts)].filter((copy) => copy !== undefined) : [],
+      'copy' in verdict && verdict.copy ? [overseersCopy(facts)].filter((copy) => copy !== undefined) : [],
   };
 }
 

@@ -30,7 +30,7 @@ export interface Case {
   requestedMode: string | null;
   mailboxMode: string;
   mailboxActive: boolean;
-  /** Where its copy goes, if there is one: the mailbox's overseer, else the account's. Null where no mode asks for any. */
+  /** Where its copy goes, if there is one: the mailbox's overseer, else the account's. Null where neither mode nor mailbox asks for any. */
   oversightAddress: string | null;
   /** The mailbox of ours that this address names, if any. */
   oversightMailboxId: string | null;
@@ -63,7 +63,8 @@ const CASES = `select m.id, m.state, m.kind, m.direction, m.source, m.mailbox_id
       from messages m
       cross join lateral (select * from mailboxes where id = m.mailbox_id offset 0) b
       cross join lateral (
-        select case when m.direction = 'outbound' and 'monitored' in (b.oversight_mode, m.requested_mode)
+        select case when (m.direction = 'inbound' and b.forward_inbound)
+                      or (m.direction = 'outbound' and 'monitored' in (b.oversight_mode, m.requested_mode))
                then coalesce(b.oversight_address, (select oversight_address from account)) end as address offset 0) w
       left join lateral (select id from mailboxes where address_key = lower(w.address) offset 0) o on true
       cross join lateral (select sha256 from contents where id = m.content_id offset 0) c`;

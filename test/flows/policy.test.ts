@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { system } from '../../core/mail/actor.ts';
 import { newId } from '../../core/mail/id.ts';
 import { ensureAccount } from '../../core/store/account.ts';
 import { approve } from '../../policy/review.ts';
-import { type Oversight, openOversight } from '../support/oversight.ts';
+import { type Oversight, openOversight, type Row } from '../support/oversight.ts';
 
 let oversight: Oversight;
 beforeAll(async () => {
@@ -156,6 +156,75 @@ test('a copy to the very mailbox that sent is one message there, and no copy of 
   expect(lying).toHaveLength(2);
   await oversight.judge(...lying.map((one) => one.id));
   expect(await oversight.sql('select id from messages where mailbox_id = $1', [mailboxId])).toEqual(lying);
+});
+
+describe('mail that comes to a mailbox that forwards', () => {
+  const forwarding = async (address: string, oversightAddress: string | null = 'boss@elsewhere.example') => {
+    const mailboxId = await oversight.mailbox({ address, mode: 'gated_send', oversightAddress });
+    await oversight.sql('update mailboxes set forward_inbound = true where id = $1', [mailboxId]);
+    return mailboxId;
+  };
+  const arrives = async (mailboxId: string, mail: { header?: string; reversePath?: string } = {}) => {
+    const id = await oversight.accept({
+      mailboxId,
+      direction: 'inbound',
+      source: 'mx',
+      reversePath: 'ana@remote.example',
+      forwardPaths: ['forwards@ours.example'],
+      header: 'From: <ana@remote.example>\r\n',
+      ...mail,
+    });
+    oversight.rung();
+    await oversight.judge(id);
+    expect(await oversight.message(id)).toMatchObject({ state: 'available' });
+    const copies = await oversight.sql<Row>('select * from messages where about_id = $1', [id]);
+    return { id, copies };
+  };
+
+  test('goes to the overseer as well, as a delivery of its own', async () => {
+    const mailboxId = await forwarding('forwards@ours.example');
+    const { id, copies } = await arrives(mailboxId);
+    expect(copies).toEqual([
+      expect.objectContaining({
+        kind: 'copy',
+        direction: 'outbound',
+        state: 'queued',
+        mailbox_id: mailboxId,
+        reverse_path: '',
+        forward_paths: ['boss@elsewhere.example'],
+        content_id: (await oversight.message(id)).content_id,
+      }),
+    ]);
+    expect(oversight.rung()).toEqual([copies[0]!.id]);
+    expect((await oversight.audit(id)).map(({ action }) => action)).toContain('message.copied');
+  });
+
+  test.each([
+    ['it is a report', { reversePath: '' }],
+    [
+      'it was here before',
+      {
+        header:
+          'Received: from a by gateway.example; x\r\nReceived: from b by mx.ours.example; x\r\nFrom: <ana@remote.example>\r\n',
+      },
+    ],
+    ['nobody wrote it', { header: 'Auto-Submitted: auto-replied\r\nFrom: <ana@remote.example>\r\n' }],
+    ['the overseer wrote it', { header: 'From: <Boss@elsewhere.example>\r\n' }],
+    ['the overseer sent it', { reversePath: 'boss@elsewhere.example' }],
+  ])('goes nowhere else when %s', async (_, mail) => {
+    expect((await arrives(await forwarding(`guard-${newId()}@ours.example`), mail)).copies).toEqual([]);
+  });
+
+  test('does not go to the mailbox it came to, nor from one of ours back and forth', async () => {
+    const own = await forwarding('mirror@ours.example', 'mirror@ours.example');
+    expect((await arrives(own)).copies).toEqual([]);
+    const left = await forwarding('left@ours.example', 'right@ours.example');
+    const right = await forwarding('right@ours.example', 'left@ours.example');
+    const { copies } = await arrives(left);
+    expect(copies).toEqual([expect.objectContaining({ mailbox_id: right, state: 'available' })]);
+    await oversight.judge(copies[0]!.id);
+    expect(await oversight.sql('select id from messages where about_id = $1', [copies[0]!.id])).toEqual([]);
+  });
 });
 
 test('a copy for a mailbox of ours lies there at once', async () => {
