@@ -102,7 +102,10 @@ function approvalCodeOf({ headers }: FastifyRequest, given: Given): string | und
 /** Ends when the connection closes before the answer was sent. */
 function goneSignal(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
-  reply.raw.once('close', () => controller.abort());
+  // What has been answered has nothing to end, and ending costs an error with its stack.
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
   return controller.signal;
 }
 
