@@ -1,5 +1,5 @@
 /**
- * npm run bench:api [-- --archive 100000 --sends 3000 --requests 200 --skip-postfix]
+ * npm run bench:api [-- --archive 100000 --sends 3000 --requests 200 --skip-postfix --waiters 1000 --attachment 25]
  *
  * What programs feel: sends a second by REST (a 202 is a commit), beside Postfix taking the same mail by SMTP in
  * the same run; then how long lists, reads and the audit log take with 100,000 stored messages, beside the
@@ -14,11 +14,13 @@ import { findMailbox } from '../../core/store/accounts.ts';
 import { openDatabase } from '../../core/store/database.ts';
 import { createKey } from '../../core/store/keys.ts';
 import { fillArchive } from './archive.ts';
+import { attachment } from './attachment.ts';
 import { quantile } from './latency.ts';
 import { run, startSink } from './load.ts';
 import { startPostern } from './postern.ts';
 import { startPostfix } from './postfix.ts';
 import { cpuSeconds, ownCpuSeconds, until } from './processes.ts';
+import { waiters } from './waiters.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -27,13 +29,16 @@ const { values: options } = parseArgs({
     sessions: { type: 'string', default: '10' },
     requests: { type: 'string', default: '200' },
     'skip-postfix': { type: 'boolean', default: false },
+    waiters: { type: 'string', default: '0' },
+    attachment: { type: 'string', default: '0' },
   },
 });
 
 const SINK = 2612;
 const HTTP = 2583;
+const MX = 2531;
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
-const postern = await startPostern('postgres', { trusted: 2530, http: HTTP, redis: 2580 }, SINK);
+const postern = await startPostern('postgres', { trusted: 2530, http: HTTP, redis: 2580, mx: MX }, SINK);
 const database = openDatabase({ url: runningPostgres(postern.dataDir)!, poolSize: 2 });
 try {
   const key = await createKey(
@@ -43,7 +48,9 @@ try {
     system('cli'),
   );
   const mailbox = (await findMailbox(database.pool, 'sender@bench.example'))!;
-  await sends(key.apiKey);
+  if (Number(options.sends) > 0) await sends(key.apiKey);
+  if (Number(options.waiters) > 0) await manyWait(Number(options.waiters));
+  if (Number(options.attachment) > 0) await largeFile(key.apiKey, Number(options.attachment));
   const principalId = newId();
   await database.pool.query(`insert into principals (id, kind, name) values ($1, 'agent', 'reporter')`, [
     principalId,
@@ -54,6 +61,40 @@ try {
   agent.destroy();
   await database.close();
   await postern.close();
+}
+
+async function manyWait(count: number): Promise<void> {
+  const keys: string[] = [];
+  for (let n = 0; n < count; n += 8) {
+    const principal = { kind: 'agent' as const, name: `waiter ${n}` };
+    const made = await createKey(
+      database.pool,
+      { name: `waiter ${n}`, scopes: ['read'], principal },
+      'live',
+      system('cli'),
+    );
+    keys.push(made.apiKey);
+  }
+  const arrived = async () => {
+    const { rows } = await database.pool.query(
+      `select count(*) as n from messages where direction = 'inbound' and state = 'available'`,
+    );
+    return rows[0].n as number;
+  };
+  const told = await waiters({ count, mails: 100, pid: postern.pids[0]!, http: HTTP, mx: MX, keys, arrived });
+  console.log(JSON.stringify(told));
+}
+
+async function largeFile(apiKey: string, megabytes: number): Promise<void> {
+  const sink = await startSink(SINK);
+  try {
+    const relayed = () => sink.count();
+    console.log(
+      JSON.stringify(await attachment({ megabytes, pid: postern.pids[0]!, http: HTTP, apiKey, relayed })),
+    );
+  } finally {
+    await sink.close();
+  }
 }
 
 async function sends(apiKey: string): Promise<void> {

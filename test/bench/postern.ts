@@ -12,6 +12,8 @@ export interface Ports {
   trusted: number;
   http: number;
   redis: number;
+  /** Where mail for the mailbox comes in; nowhere when left out. */
+  mx?: number;
 }
 
 /**
@@ -85,7 +87,7 @@ function config(backend: string, ports: Ports, sinkPort: number, dataDir: string
   return `hostname: bench.localhost
 data_dir: ${dataDir}
 ${backend === 'redis' ? `queue:\n  url: redis://127.0.0.1:${ports.redis}/0\n` : ''}submission: { enabled: false }
-mx: { enabled: false }
+mx: ${ports.mx === undefined ? '{ enabled: false }' : `{ port: ${ports.mx} }`}
 http: { port: ${ports.http} }
 trusted:
   enabled: true
@@ -94,6 +96,7 @@ trusted:
     - { name: bench, cidrs: [127.0.0.0/8], mailbox: sender@bench.example }
 mailboxes:
   - { address: sender@bench.example, oversight_mode: monitored }
+limits: { message_bytes: 40000000 }
 smarthost: { host: 127.0.0.1, port: ${sinkPort}, tls: none }
 `;
 }

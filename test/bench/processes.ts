@@ -37,6 +37,13 @@ export function ownCpuSeconds(pid: number): number {
   return rows().find((row) => row.pid === pid)?.seconds ?? 0;
 }
 
+/** Megabytes that a process holds now, and the most it ever held (VmRSS and VmHWM). */
+export function memory(pid: number): { now: number; most: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+  const of = (name: string) => Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024);
+  return { now: of('VmRSS'), most: of('VmHWM') };
+}
+
 function rows(): Row[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
