@@ -72,7 +72,8 @@ export async function dueNotices(
              where o.address_key in (lower(a.address), lower(regexp_replace(a.address, '\\+[^@]*@', '@'))))
        and not (m.direction = 'inbound' and exists (select from messages n
              where n.id = upper(substring(m.internet_message_id from '^<([0-9a-z]{26})@')) and n.kind = 'notice'))
-     order by h.id limit $2`,
+     -- In the order of the index of what is open, or of what expired, so that no more is read than that.
+     order by ${told === 'expired' ? 'h.id' : 'h.message_id'} limit $2`,
     values: [messageIds, limit],
   });
   return rows;
