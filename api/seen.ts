@@ -1,4 +1,5 @@
 /** Which messages a caller may see, and how far. */
+import type { State } from '../core/mail/lifecycle.ts';
 import { findMailbox } from '../core/store/accounts.ts';
 import { type MessageFacts, type MessageRecord, readMessage } from '../core/store/messages.ts';
 import { idOf } from './kinds.ts';
@@ -36,16 +37,27 @@ export function oversees({ caller }: Call): boolean {
   return caller.key.scopes.some((scope) => scope === 'oversight' || scope === 'admin');
 }
 
+/** Inbound mail that nobody has let in: not yet, or never. */
+const SHUT: readonly State[] = ['received', 'held', 'rejected', 'expired', 'cancelled'];
+
 /** In `gated_all` an agent learns of inbound mail when a person has let it in; elsewhere it may look at spam. */
 export function isUnopened(
   message: Pick<MessageFacts, 'state' | 'direction' | 'spamVerdict' | 'mailboxMode'>,
   call: Call,
 ): boolean {
-  if (message.state !== 'held' || message.direction !== 'inbound' || oversees(call)) return false;
+  if (message.direction !== 'inbound' || !SHUT.includes(message.state) || oversees(call)) return false;
+  if (message.state === 'received') return message.mailboxMode === 'gated_all';
   return message.spamVerdict !== 'quarantined' || message.mailboxMode === 'gated_all';
 }
 
 export function refuseHeldInbound(message: MessageRecord, call: Call): void {
-  if (isUnopened(message, call))
-    throw new Problem(403, 'held_for_approval', 'This message waits for a reviewer and cannot be read yet.');
+  if (!isUnopened(message, call)) return;
+  const waits = message.state === 'held' || message.state === 'received';
+  throw new Problem(
+    403,
+    'held_for_approval',
+    waits
+      ? 'This message waits for a reviewer and cannot be read yet.'
+      : 'This message was not let in and cannot be read.',
+  );
 }

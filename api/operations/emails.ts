@@ -30,7 +30,9 @@ export function statusesOf(words: string[] | undefined): Status[] | null {
   });
 }
 
-/** What a list shows of a message: of one that waits for a reviewer, to an agent, only that something waits. */
+const WAITS: readonly string[] = ['received', 'held'];
+
+/** What a list shows of a message: of one that no reviewer has let in, to an agent, only that there is one. */
 export function listed(message: MessageFacts, call: Call): z.input<typeof EmailSummary> {
   const summary = summaryOf(message);
   if (!isUnopened(message, call)) return summary;
@@ -39,7 +41,7 @@ export function listed(message: MessageFacts, call: Call): z.input<typeof EmailS
     from: '',
     from_address: '',
     from_name: null,
-    subject: '(waits for a reviewer)',
+    subject: WAITS.includes(message.state) ? '(waits for a reviewer)' : '(was not let in)',
     has_attachments: false,
     spam_score: null,
     spam_verdict: null,
@@ -91,11 +93,13 @@ export const checkInbox = operation({
   },
   async handle(input, call) {
     const mailbox = await namedMailbox(input.mailbox_id, call);
-    const statuses = withoutHints(statusesOf(input.status), input, call);
+    const hints = hintsAt(input, call);
+    const statuses = withoutHints(statusesOf(input.status), hints);
     if (statuses?.length === 0) return { emails: [], cursor: null };
     const { messages, more } = await listMailbox(call.runtime.database.pool, {
       mailboxId: mailbox.id,
       statuses,
+      letIn: hints,
       direction: input.direction ?? null,
       sinceId: input.since_id === undefined ? null : idOf(input.since_id, 'message'),
       sender: input.sender ?? null,
@@ -114,15 +118,23 @@ export const checkInbox = operation({
   },
 });
 
-/** Whoever may not see what waits may not find it by its words either: a filter would tell them one by one. */
-function withoutHints(
-  statuses: Status[] | null,
-  filter: { sender?: unknown; subject_contains?: unknown; has_attachments?: unknown; tag?: unknown },
+/** Whether a filter could tell what is in mail, one by one, to somebody who may not see mail that nobody let in. */
+function hintsAt(
+  {
+    sender,
+    subject_contains,
+    has_attachments,
+    tag,
+  }: { sender?: unknown; subject_contains?: unknown; has_attachments?: unknown; tag?: unknown },
   call: Call,
-): Status[] | null {
-  const { sender, subject_contains, has_attachments, tag } = filter;
+): boolean {
   const asks = [sender, subject_contains, has_attachments, tag].some((given) => given !== undefined);
-  if (statuses === null || !asks || oversees(call)) return statuses;
+  return asks && !oversees(call);
+}
+
+/** Whoever may not see what waits may not find it by its words either. */
+function withoutHints(statuses: Status[] | null, hints: boolean): Status[] | null {
+  if (statuses === null || !hints) return statuses;
   return statuses.filter((status) => status !== 'pending_inbound_approval' && status !== 'spam_quarantined');
 }
 

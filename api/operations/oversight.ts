@@ -91,7 +91,7 @@ export const reviewEmail = operation({
   output: Review,
   async handle({ email_id }, call) {
     const message = await seen(email_id, call);
-    if (message.direction === 'inbound' && message.state === 'held' && !decides(call))
+    if (message.direction === 'inbound' && message.state !== 'available' && !decides(call))
       throw new Problem(
         403,
         'held_for_approval',

@@ -29,6 +29,8 @@ export interface MailboxFilter {
   mailboxId: string;
   /** Null: whatever can be read; held inbound mail is left out. */
   statuses: readonly Status[] | null;
+  /** Leaves out inbound mail that was never let in and never will be. */
+  letIn?: boolean;
   direction?: 'inbound' | 'outbound' | null;
   /** What came after this message, oldest first; without it, newest first. */
   sinceId?: string | null;
@@ -95,6 +97,8 @@ export async function listMailbox(db: Db, filter: MailboxFilter): Promise<Page> 
 
 function conditions(filter: MailboxFilter, bind: (value: unknown) => string): string[] {
   const wheres: string[] = [];
+  if (filter.letIn === true)
+    wheres.push(`not (m.direction = 'inbound' and m.state in ('rejected', 'expired', 'cancelled'))`);
   if (filter.direction != null) wheres.push(`m.direction = ${bind(filter.direction)}`);
   if (filter.sender != null) {
     const part = bind(filter.sender.toLowerCase());
