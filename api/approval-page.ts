@@ -6,6 +6,7 @@ import { displayAddress } from '../core/mail/address.ts';
 import { misleadingName } from '../core/mail/misleading-name.ts';
 import { plainTime } from '../core/mail/text.ts';
 import type { MessageRecord } from '../core/store/messages.ts';
+import { TEXT_BYTES } from './bodies.ts';
 import type { Answer } from './operation.ts';
 import { escaped, page } from './page.ts';
 import { recipientsShown } from './views-oversight.ts';
@@ -74,7 +75,12 @@ function envelope(message: MessageRecord): string {
     ['Written by', inbound ? '' : [message.composerName, message.agent].filter(Boolean).join(', as ')],
     ['Leaves', message.sendAt === null ? '' : `not before ${plainTime(message.sendAt)}`],
     ['Mailbox', `${displayAddress(message.mailbox)} (${message.effectiveMode ?? message.mailboxMode})`],
-    ['Expires', message.hold === null ? '' : `${plainTime(message.hold.expiresAt)}; then it is never sent`],
+    [
+      'Expires',
+      message.hold === null
+        ? ''
+        : `${plainTime(message.hold.expiresAt)}; then it is never ${inbound ? 'let in' : 'sent'}`,
+    ],
   ]);
 }
 
@@ -89,14 +95,16 @@ function rows(heading: string, facts: [string, string][]): string {
   return `<h2>${heading}</h2>\n<dl>${items.join('\n')}</dl>`;
 }
 
-function draft({ subject, facts, source }: MessageRecord, text: string): string {
-  const { texts = [] } = (facts ?? {}) as { texts?: { type: string; group?: number }[] };
+function draft({ subject, facts, source, size }: MessageRecord, text: string): string {
+  const { texts = [] } = (facts ?? {}) as { texts?: { type: string; from: number; to: number }[] };
+  const long = texts.length === 0 ? size > TEXT_BYTES : texts.some(({ from, to }) => from - to > TEXT_BYTES);
   // Composed here, both say the same; handed in by others they may not.
   const differs = source !== 'rest' && texts.some(({ type }) => type === 'text/html') && texts.length > 1;
   return `<h2>Subject</h2>
 <p>${subject === '' ? '<span class="note">(none)</span>' : shown(subject)}</p>
 <h2>The whole text, as its sender wrote it</h2>
 <pre>${text.trim() === '' ? '(no text)' : shown(text)}</pre>
+${long ? '<p class="mark">The text is so long that it is cut here: not all of it is shown.</p>' : ''}
 ${differs ? '<p class="mark">It also has a version in HTML, which is not shown here and may say something else.</p>' : ''}`;
 }
 

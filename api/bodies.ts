@@ -18,7 +18,7 @@ export interface WithContent {
 }
 
 /** So much of a message's text is told; encoded, all parts together. */
-const TEXT_BYTES = 1 << 20;
+export const TEXT_BYTES = 1 << 20;
 /** Mail that is one text, with a header of the longest kind. */
 const PLAIN_BYTES = TEXT_BYTES + 262_144;
 const TEXTS = 20;

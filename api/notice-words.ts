@@ -30,7 +30,7 @@ export function heldWords(one: Linked, body: string, hostname: string): Words {
       '',
       ...envelopeOf(one),
       ...filesOf(one),
-      `Expires: ${plainTime(one.expiresAt)}; then it is never sent`,
+      `Expires: ${plainTime(one.expiresAt)}; then it is never ${inbound ? 'let in' : 'sent'}`,
       '',
       'Read it as a whole and decide here:',
       '',
@@ -61,7 +61,7 @@ export function reminderWords(all: Linked[], hostname: string): Words {
   const it = all.length === 1 ? 'it has' : 'they have';
   return listWords(all, `${still} for your decision`, [
     `${still} on the mail gateway ${hostname} for a person to decide.`,
-    `Half the time that ${it} is over. What nobody decides on expires and is never sent.`,
+    `Half the time that ${it} is over. What nobody decides on expires, and then it never passes.`,
   ]);
 }
 

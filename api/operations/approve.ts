@@ -48,7 +48,7 @@ const EDITED: Ended = {
 };
 const EXPIRED: Ended = {
   title: 'The message has expired',
-  words: 'Nobody decided in time, so it has expired and will not be sent.',
+  words: 'Nobody decided in time, so it has expired and passes no more.',
   status: 410,
 };
 
@@ -176,7 +176,8 @@ async function decide(message: MessageRecord, given: Decision, call: Call): Prom
   const by = { ...call, caller: { ...call.caller, key, actor } };
   const verdict = { action, reason: reason === '' ? null : reason, digest: content_digest };
   const after = await decideMessage(message, verdict, by);
-  if (action === 'reject') return wordsPage('Rejected', 'It is never sent.');
+  if (action === 'reject')
+    return wordsPage('Rejected', after.direction === 'inbound' ? 'It stays out.' : 'It is never sent.');
   if (after.direction === 'inbound') return wordsPage('Approved', 'It is in the mailbox now.');
   const waits = after.state === 'scheduled' && after.sendAt !== null;
   return wordsPage('Approved', waits ? `It leaves at ${plainTime(after.sendAt!)}.` : 'It is on its way.');

@@ -98,6 +98,29 @@ describe('the page behind the link', () => {
     expect(text).not.toMatch(/[\u202e\u200b]/);
   });
 
+  test('says when a stranger sent a second version of the text that it does not show', async () => {
+    const guarded = await api.mailbox('versions@ours.example', 'gated_all');
+    const part = (type: string, text: string) => `--b\r\nContent-Type: ${type}\r\n\r\n${text}\r\n`;
+    const id = await api.receive(guarded, {
+      raw: [
+        'From: ana@remote.example',
+        'To: versions@ours.example',
+        'Subject: Two',
+        'Date: Sat, 21 Nov 2026 10:00:00 +0000',
+        'Message-ID: <two@remote.example>',
+        'MIME-Version: 1.0',
+        'Content-Type: multipart/alternative; boundary=b',
+        '',
+        `${part('text/plain', 'All is well.')}${part('text/html', '<p>Pay at once.</p>')}--b--`,
+        '',
+      ].join('\r\n'),
+    });
+    const { text } = await look(await linkOf(id));
+    expect(text).toContain('All is well.');
+    expect(text).toContain('a version in HTML, which is not shown');
+    expect((await look(await linkOf(await api.send(mailbox)))).text).not.toContain('a version in HTML');
+  });
+
   test('is not found by a token that was changed, is of another message, or is nothing at all', async () => {
     const [one, other] = [await api.send(mailbox), await api.send(mailbox)];
     const link = await linkOf(one);
