@@ -13,19 +13,18 @@ export const approvalCode = z
   .describe('The code that was mailed to the operator');
 
 /** An address in its canonical form; what is none is a malformed request here, for nothing is being sent. */
-export const plainAddress = z
-  .string()
-  .max(1000)
-  .transform((text, context): Address => {
-    const parsed = parseAddress(text, { smtputf8: true });
-    if (parsed.ok) return parsed.address;
-    context.addIssue({
-      code: 'custom',
-      message: 'is no address that mail can be sent to',
-      ...coded('invalid_address'),
+export const addressUpTo = (characters: number) =>
+  z
+    .string()
+    .max(characters)
+    .transform((text, context): Address => {
+      const parsed = parseAddress(text, { smtputf8: true });
+      if (parsed.ok) return parsed.address;
+      const message = 'is no address that mail can be sent to';
+      context.addIssue({ code: 'custom', message, ...coded('invalid_address') });
+      return z.NEVER;
     });
-    return z.NEVER;
-  });
+export const plainAddress = addressUpTo(1000);
 
 /** Whom an allowlist lets through. */
 export const pattern = z

@@ -1,22 +1,13 @@
-/**
- * Reports to senders (RFC 3464): who gets one, and what it says.
- *
- *   submission   into the mailbox whose login sent it, whatever MAIL FROM said
- *   trusted      into the mailbox of ours that the reverse-path names, else to the reverse-path by mail
- *   nobody       for a null reverse-path, and for Postern's own mail: never a report about a report
- */
-import { isAscii } from 'node:buffer';
 import { system } from '../core/mail/actor.ts';
-import { contentSha256, messageDigest } from '../core/mail/digest.ts';
+import { contentSha256 } from '../core/mail/digest.ts';
 import { composeDsn, type Dsn, type DsnRecipient } from '../core/mail/dsn.ts';
-import { readFacts } from '../core/mail/facts.ts';
 import { newId } from '../core/mail/id.ts';
 import { statusOf } from '../core/mail/next-hop.ts';
-import { isAsciiText } from '../core/mail/text.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
 import { isTheDatasFault } from '../core/store/batcher.ts';
 import { type Debt, type DebtRecipient, type Payment, pay, readDebt } from '../core/store/dsn.ts';
 import type { NewContent, NewMessage } from '../core/store/new-message.ts';
+import { formOf, ownMessage } from '../core/store/own-message.ts';
 
 export type Destination =
   | { to: 'mailbox'; mailboxId: string; address: string }
@@ -201,38 +192,17 @@ function inClass(status: string, delayed: boolean): string {
 function messageOf(
   debt: Debt,
   destination: Exclude<Destination, { to: 'nobody' }>,
-  { id: contentId, bytes, sha256 }: NewContent,
+  content: NewContent,
   hostname: string,
 ): NewMessage {
-  const inbox = destination.to === 'mailbox';
-  const facts = readFacts(bytes, { hostname });
-  const reversePath = ''; // RFC 5321 §4.5.5: so that nobody reports about it
-  const forwardPaths = [destination.address];
-  return {
-    id: newId(),
+  const isLocal = destination.to === 'mailbox';
+  return ownMessage({
+    ...formOf(content, destination.address, hostname),
     kind: 'dsn',
-    direction: inbox ? 'inbound' : 'outbound',
-    source: 'postern',
-    state: inbox ? 'available' : 'queued',
-    mailboxId: inbox ? destination.mailboxId : debt.mailboxId,
-    composerId: null,
+    mailboxId: isLocal ? destination.mailboxId : debt.mailboxId,
     aboutId: debt.id,
-    reversePath,
-    forwardPaths,
-    smtputf8: !isAsciiText(destination.address),
-    body8bit: !isAscii(bytes),
-    contentId,
-    size: bytes.length,
-    digest: messageDigest({ reversePath, forwardPaths, contentSha256: sha256 }),
-    internetMessageId: facts.messageId,
-    subject: facts.subject,
-    facts,
-    tags: {},
-    agent: null,
-    requestedMode: null,
-    effectiveMode: null,
-    sendAt: null,
-    gateTiming: null,
+    to: destination.address,
+    isLocal,
     actor: system('delivery'),
-  };
+  });
 }

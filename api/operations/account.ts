@@ -1,6 +1,5 @@
 /** The account: one installation is one. */
 import { z } from 'zod';
-import { type Address, parseAddress } from '../../core/mail/address.ts';
 import type { Runtime } from '../../core/runtime/runtime.ts';
 import {
   type AccountChanges,
@@ -14,8 +13,8 @@ import { findMailbox } from '../../core/store/accounts.ts';
 import { eraseAccount } from '../../core/store/erasure.ts';
 import { usageByDay } from '../../core/store/usage.ts';
 import { quoted } from '../code-mail.ts';
-import { coded } from '../faults.ts';
 import { label } from '../kinds.ts';
+import { addressUpTo } from '../kinds-of-mailbox.ts';
 import { type Call, operation, type Tier } from '../operation.ts';
 import { requireConfirmed } from '../operator-codes.ts';
 import { invalid } from '../problem.ts';
@@ -94,17 +93,6 @@ export function monthOf(now: Date): Date {
   return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth()));
 }
 
-const oversightEmail = z
-  .string()
-  .max(320)
-  .transform((text, context): Address => {
-    const parsed = parseAddress(text, { smtputf8: true });
-    if (parsed.ok) return parsed.address;
-    const message = 'is no address that mail can be sent to';
-    context.addIssue({ code: 'custom', message, ...coded('invalid_address') });
-    return z.NEVER;
-  });
-
 const postalAddress = z
   .string()
   .trim()
@@ -115,7 +103,7 @@ const postalAddress = z
 
 const Changes = z.object({
   name: label.optional(),
-  oversight_email: oversightEmail.optional(),
+  oversight_email: addressUpTo(320).optional(),
   physical_address: postalAddress.nullable().optional(),
   approval_code: z.string().max(16).optional(),
 });

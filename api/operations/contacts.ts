@@ -1,10 +1,9 @@
 /** Contacts of the account. */
 import { z } from 'zod';
-import { type Address, parseAddress } from '../../core/mail/address.ts';
 import { addContact, type Contact, listContacts, removeContact } from '../../core/store/contacts.ts';
 import { afterCursor, cursorOf } from '../cursor.ts';
-import { coded } from '../faults.ts';
 import { anyId, idOf, label, limit } from '../kinds.ts';
+import { plainAddress } from '../kinds-of-mailbox.ts';
 import { operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
 
@@ -20,17 +19,6 @@ export function contactView({ id, name, email, tags, createdAt }: Contact): z.in
   return { id, name, email, tags, created_at: createdAt.getTime() };
 }
 
-const email = z
-  .string()
-  .max(1000)
-  .transform((text, context): Address => {
-    const parsed = parseAddress(text, { smtputf8: true });
-    if (parsed.ok) return parsed.address;
-    const message = 'is no address that mail can be sent to';
-    context.addIssue({ code: 'custom', message, ...coded('invalid_address') });
-    return z.NEVER;
-  });
-
 const newContact = operation({
   name: 'add_contact',
   summary: 'Add a contact, or update the one with this address',
@@ -40,7 +28,7 @@ const newContact = operation({
   path: '/v1/contacts',
   status: 201,
   input: z.object({
-    email,
+    email: plainAddress,
     name: label.optional().describe('The address when left out'),
     tags: z.array(label).max(64).optional(),
   }),

@@ -1,20 +1,11 @@
-/**
- * Postern's own mail to the people who oversee it: codes, reminders, alarms.
- *
- *   sendNotice ─▶ hidden mailbox postern@<hostname> ─▶ queued at once: no gate, null reverse-path, no DSN
- *
- * It may hold a code, so no key sees it: listings and reads leave out mailboxes with `is_system`.
- */
-import { isAscii } from 'node:buffer';
 import type { Actor } from '../mail/actor.ts';
-import { contentSha256, messageDigest } from '../mail/digest.ts';
-import { readFacts } from '../mail/facts.ts';
+import { contentSha256 } from '../mail/digest.ts';
 import { newId } from '../mail/id.ts';
 import { composeNotice } from '../mail/notice.ts';
-import { isAsciiText, oneLine } from '../mail/text.ts';
+import { oneLine } from '../mail/text.ts';
 import { acceptWithin } from './accept.ts';
 import type { Db } from './database.ts';
-import type { NewMessage } from './new-message.ts';
+import { formOf, ownMessage } from './own-message.ts';
 
 export interface NewNotice {
   /** Ours, as the configuration says. */
@@ -42,46 +33,18 @@ export async function sendNotice(db: Db, notice: NewNotice): Promise<string> {
     messageId: `<${id.toLowerCase()}@${notice.hostname}>`,
   });
   const content = { id: newId(), sha256: contentSha256(bytes), bytes };
-  await acceptWithin(db, { content, messages: [messageOf(id, notice, sender.id, content)] });
-  return id;
-}
-
-function messageOf(
-  id: string,
-  notice: NewNotice,
-  mailboxId: string,
-  content: { id: string; sha256: Buffer; bytes: Buffer },
-): NewMessage {
-  const facts = readFacts(content.bytes, { hostname: notice.hostname });
-  const reversePath = ''; // RFC 3834 §3.3: nothing answers or reports about it
-  const forwardPaths = [notice.to];
-  return {
+  const message = ownMessage({
+    ...formOf(content, notice.to, notice.hostname),
     id,
     kind: 'notice',
-    direction: 'outbound',
-    source: 'postern',
-    state: 'queued',
-    mailboxId,
-    composerId: null,
+    mailboxId: sender.id,
     aboutId: notice.aboutId ?? null,
-    reversePath,
-    forwardPaths,
-    smtputf8: !isAsciiText(notice.to),
-    body8bit: !isAscii(content.bytes),
-    contentId: content.id,
-    size: content.bytes.length,
-    digest: messageDigest({ reversePath, forwardPaths, contentSha256: content.sha256 }),
-    internetMessageId: facts.messageId,
-    subject: facts.subject,
-    facts,
-    tags: {},
-    agent: null,
-    requestedMode: null,
-    effectiveMode: null,
-    sendAt: null,
-    gateTiming: null,
+    to: notice.to,
+    isLocal: false,
     actor: notice.actor,
-  };
+  });
+  await acceptWithin(db, { content, messages: [message] });
+  return id;
 }
 
 const LOCAL_PARTS = ['postern', 'postern-notices'];
