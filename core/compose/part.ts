@@ -18,7 +18,7 @@ type Encoding = '7bit' | 'quoted-printable' | 'base64';
 
 function encodingOf(text: string): Encoding {
   // `=_` begins no word of quoted-printable, so our boundaries, which hold it, can stand in no encoded part.
-  if (/^[\t\r\n -~]*$/.test(text) && !/[^\r\n]{77}|[ \t]\r\n|=_/.test(text) && !/^From /m.test(text))
+  if (/^[\t\r\n -~]*$/.test(text) && !/[ \t]\r\n|=_/.test(text) && !/^(?:From |[^\r\n]{77})/m.test(text))
     return '7bit';
   const foreign = text.match(/[^\t\r\n -~]/g)?.length ?? 0;
   return foreign * 5 > text.length ? 'base64' : 'quoted-printable';

@@ -67,7 +67,7 @@ export interface Bells {
 /** While bells keep ringing, a bundle at most this often: a job costs about a millisecond of CPU, however many ids it holds. */
 const GAP_MS = 10;
 /** A room in this process has heard already; its job is there for the case that the process dies. */
-const GAP_TOLD_MS = 50;
+const GAP_TOLD_MS = 100;
 const DRAIN_MS = 500;
 const CLOSE_MS = 1_000;
 

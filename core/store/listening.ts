@@ -41,10 +41,17 @@ export function openListening(url: string, log: Log): Listening {
   /** Who waits to begin has been told that this connection has. */
   let begun = false;
   let saying: Promise<unknown> = Promise.resolve();
+  let unsaid = 0;
 
   /** Statements of one connection run one after the other; each is sent when the one before it is done. */
   function say(open: pg.Client, statement: string): Promise<unknown> {
-    saying = saying.catch(() => {}).then(() => open.query(statement));
+    unsaid += 1;
+    saying = saying
+      .catch(() => {})
+      .then(() => open.query(statement))
+      .finally(() => {
+        unsaid -= 1;
+      });
     return saying;
   }
 
@@ -136,7 +143,7 @@ export function openListening(url: string, log: Log): Listening {
       begin();
       if (client === undefined) await new Promise<void>((go) => waiting.push(go));
       // Statements of one connection run in order, so every LISTEN before this one has been obeyed.
-      if (client !== undefined) await say(client, 'select 1');
+      if (client !== undefined && (unsaid > 0 || !begun)) await say(client, 'select 1');
     },
     async close() {
       closed = true;
