@@ -45,6 +45,7 @@ describe.skipIf(noCurl)('README.md', () => {
   test('has no block that is not tried here', () => {
     expect([...new Set(lines.map(({ section }) => section))]).toEqual([
       'Try it',
+      'Programs and agents',
       'Your own mailboxes and clients',
     ]);
   });
