@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AuditEntry, Capture, Pending } from '../../cli/api-shapes.ts';
 import { type Newcomer, newcomer, type Running } from '../support/newcomer.ts';
@@ -230,6 +231,20 @@ describe('mailboxes, keys and logins', () => {
       error: { code: 'revoked_key', hint: expect.stringContaining('--key') },
     });
     expect((await home.postern('key', 'list')).stdout).not.toContain(api_key);
+  });
+
+  test('nothing is sent while the account is stopped', async () => {
+    const stop = ['account', 'stop-sending', '--reason', 'holidays'];
+    expect(await home.json(...stop)).toEqual({ sending_disabled: true, changed: true });
+    expect((await home.postern(...stop)).stdout).toBe('As before nothing is sent.\n');
+    await sleep(1_100); // for so long a login is known
+    expect(await home.postern('send-test', 'ana@example.org', '--subject', 'stopped')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('550 5.7.1 Sending is switched off'),
+    });
+    expect(await home.json('account', 'allow-sending')).toEqual({ sending_disabled: false, changed: true });
+    await sleep(1_100);
+    await submit('on its way again');
   });
 
   test('a login sends as its mailbox until it is revoked', async () => {
