@@ -1,6 +1,6 @@
 /** Where a page of a list begins: a cursor, opaque to callers and the last id of a page to us, or an offset. */
 import { z } from 'zod';
-import { isId } from '../core/mail/id.ts';
+import { firstIdAt, isId } from '../core/mail/id.ts';
 import { invalid, Problem } from './problem.ts';
 
 /** Where a page begins; of the three at most one is not null. */
@@ -57,6 +57,15 @@ export function placeOf(given: { cursor?: string | undefined; offset?: number | 
     return { ...nowhere, before: new Date(Number(cursor)) };
   }
   return { ...nowhere, afterId: afterCursor(cursor) };
+}
+
+/** The same for a list in the order of its ids, newest first: a moment is then a place among them. */
+export function placeByIds(given: { cursor?: string | undefined; offset?: number | undefined }): {
+  after: string | null;
+  offset: number;
+} {
+  const { afterId, before, offset } = placeOf(given);
+  return { after: before === null ? afterId : firstIdAt(before.getTime()), offset: offset ?? 0 };
 }
 
 /** The same for a list whose cursors name a place by a number, as `placeIn` reads it. */

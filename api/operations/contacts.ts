@@ -1,7 +1,7 @@
 /** Contacts of the account. */
 import { z } from 'zod';
 import { addContact, type Contact, listContacts, removeContact } from '../../core/store/contacts.ts';
-import { afterCursor, cursorOf } from '../cursor.ts';
+import { cursorOf, paging, placeByIds } from '../cursor.ts';
 import { anyId, idOf, label, limit } from '../kinds.ts';
 import { plainAddress } from '../kinds-of-mailbox.ts';
 import { operation } from '../operation.ts';
@@ -61,7 +61,7 @@ const searchContacts = operation({
       .optional()
       .describe('Accepted and without effect: contacts are the account’s'),
     limit: limit(100, 500),
-    cursor: z.string().max(200).optional(),
+    ...paging,
   }),
   output: z.object({ contacts: z.array(ContactView), cursor: z.string().nullable() }),
   tool: {
@@ -69,11 +69,11 @@ const searchContacts = operation({
     takes: ['query'],
     hints: ['readOnly', 'idempotent'],
   },
-  async handle({ q, limit, cursor }, { runtime }) {
+  async handle({ q, limit, cursor, offset }, { runtime }) {
     const text = q === undefined || q.trim() === '' ? null : q.trim();
     const { contacts, more } = await listContacts(runtime.database.pool, {
       text,
-      after: afterCursor(cursor),
+      ...placeByIds({ cursor, offset }),
       limit,
     });
     return {

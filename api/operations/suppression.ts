@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { parseAddress } from '../../core/mail/address.ts';
 import { listSuppressions, removeSuppression, type Suppression } from '../../core/store/suppressions.ts';
-import { afterCursor, cursorOf } from '../cursor.ts';
+import { cursorOf, paging, placeByIds } from '../cursor.ts';
 import { limit } from '../kinds.ts';
 import { operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
@@ -32,7 +32,7 @@ const listSuppression = operation({
   access: 'admin',
   method: 'GET',
   path: '/v1/suppression',
-  input: z.object({ limit: limit(50, 100), cursor: z.string().max(200).optional() }),
+  input: z.object({ limit: limit(50, 100), ...paging }),
   output: z.object({ suppressions: z.array(Suppressed), cursor: z.string().nullable() }),
   tool: {
     description:
@@ -42,7 +42,7 @@ const listSuppression = operation({
   },
   async handle(input, { runtime }) {
     const { suppressions, more } = await listSuppressions(runtime.database.pool, {
-      after: afterCursor(input.cursor),
+      ...placeByIds(input),
       limit: input.limit,
     });
     return {

@@ -10,7 +10,7 @@ import {
   type Webhook,
 } from '../../core/store/webhooks.ts';
 import { quoted } from '../code-mail.ts';
-import { afterCursor } from '../cursor.ts';
+import { paging, placeByIds } from '../cursor.ts';
 import { anyId, idOf, limit, truth } from '../kinds.ts';
 import { operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
@@ -216,13 +216,13 @@ const listDeliveries = operation({
   path: '/v1/webhook-deliveries',
   input: z.object({
     limit: limit(50, 100),
-    cursor: z.string().max(200).optional(),
+    ...paging,
     webhook_id: anyId.optional(),
     status: z.enum(['pending', 'delivered', 'failed']).optional(),
   }),
   output: z.object({ deliveries: z.array(Delivery), cursor: z.string().nullable() }),
-  async handle({ cursor }) {
-    afterCursor(cursor);
+  async handle(input) {
+    placeByIds(input);
     return { deliveries: [], cursor: null };
   },
 });

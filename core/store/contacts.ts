@@ -52,14 +52,19 @@ export async function addContact(db: Db, contact: NewContact, actor: Actor): Pro
 /** A page of contacts, newest first, older than the id `after`; with `text` in name or address, whatever its case. */
 export async function listContacts(
   db: Db,
-  { text, after, limit }: { text: string | null; after: string | null; limit: number },
+  {
+    text,
+    after,
+    offset = 0,
+    limit,
+  }: { text: string | null; after: string | null; offset?: number; limit: number },
 ): Promise<{ contacts: Contact[]; more: boolean }> {
   const { rows } = await db.query<Contact>({
     text: `select ${COLUMNS} from contacts
             where ($1::text is null or id < $1)
               and ($2::text is null or strpos(name_key, $2) > 0 or strpos(email_key, $2) > 0)
-            order by id desc limit $3`,
-    values: [after, text?.toLowerCase() ?? null, limit + 1],
+            order by id desc limit $3 offset $4`,
+    values: [after, text?.toLowerCase() ?? null, limit + 1, offset],
   });
   return { contacts: rows.slice(0, limit), more: rows.length > limit };
 }

@@ -105,12 +105,12 @@ export async function removeSuppression(db: Db, address: string, actor: Actor): 
 /** A page of them, newest first, older than the id `after`. */
 export async function listSuppressions(
   db: Db,
-  page: { after: string | null; limit: number },
+  page: { after: string | null; offset?: number; limit: number },
 ): Promise<{ suppressions: Suppression[]; more: boolean }> {
   const { rows } = await db.query<Suppression>({
     text: `select id, address, reason, mailbox_id as "mailboxId", created_at as "createdAt" from suppressions
-            where $1::text is null or id < $1 order by id desc limit $2`,
-    values: [page.after, page.limit + 1],
+            where $1::text is null or id < $1 order by id desc limit $2 offset $3`,
+    values: [page.after, page.limit + 1, page.offset ?? 0],
   });
   return { suppressions: rows.slice(0, page.limit), more: rows.length > page.limit };
 }

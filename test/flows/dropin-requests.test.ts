@@ -91,6 +91,38 @@ describe('lists', () => {
   );
 });
 
+describe('every list', () => {
+  const lists = ['contacts', 'suppression', 'webhook-deliveries', 'emails', 'oversight/pending', 'audit-log'];
+  const ask = (list: string, query: string) =>
+    api.call('GET', `/v1/${list}?${query}`, { key: api.keys.admin });
+
+  test.each(lists)('is paged by a cursor, a moment or an offset, and never by two: %s', async (list) => {
+    for (const query of [`cursor=${Date.now()}`, 'offset=1', 'offset=10000'])
+      expect(await ask(list, query)).toMatchObject({ status: 200 });
+    for (const [query, code] of [
+      ['cursor=1&offset=1', 'conflicting_fields'],
+      ['cursor=made-up', 'invalid_cursor'],
+      ['offset=10001', 'invalid_field'],
+    ])
+      expect(await ask(list, query!)).toMatchObject({ status: 400, json: { code } });
+  });
+
+  test('contacts pass over as many as the offset says, and begin before the moment', async () => {
+    for (const name of ['a', 'b', 'c'])
+      await api.call('POST', '/v1/contacts', {
+        key: api.keys.agent,
+        body: { email: `${name}@pages.example` },
+      });
+    const names = async (query: string) =>
+      (await ask('contacts', `q=pages.example&${query}`)).json.contacts.map(
+        (one: { email: string }) => one.email[0],
+      );
+    expect(await names('offset=1')).toEqual(['b', 'a']);
+    expect(await names(`cursor=${Date.now() - 3_600_000}`)).toEqual([]);
+    expect(await names(`cursor=${Date.now() + 1000}`)).toEqual(['c', 'b', 'a']);
+  });
+});
+
 describe('sending', () => {
   test('takes fifty addresses in each of its three lists', async () => {
     const fifty = (name: string) => Array.from({ length: 50 }, (_, n) => `${name}${n}@remote.example`);
