@@ -34,7 +34,7 @@ export const waitForEmail = operation({
       .default(USUAL)
       .transform((seconds) => Math.min(LONGEST, Math.max(SHORTEST, seconds)))
       .describe(`How long to wait, ${SHORTEST} to ${LONGEST} (${USUAL})`),
-    filter: z.object({ sender, subject_contains: subject }).optional(),
+    filter: z.strictObject({ sender, subject_contains: subject }).optional(),
     sender,
     subject_contains: subject,
     'filter[sender]': sender,

@@ -69,3 +69,11 @@ test('K-04: a key waits so many times at once, and a caller that goes away waits
     .toMatch(/"found": false/);
   await client.close();
 }, 60_000);
+
+test('a filter that does not exist is refused, so that nobody waits for what it would not have let by', async () => {
+  const client = await mcpClient(api.url, api.keys.agent);
+  const told = await callTool(client, 'wait_for_email', { timeout_seconds: 5, filter: { subject: 'Hi' } });
+  await client.close();
+  expect(told.isError).toBe(true);
+  expect(told.text).toMatch(/^422 unknown_field: filter\.subject/);
+});
