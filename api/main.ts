@@ -2,17 +2,17 @@
 import { baseUrlOf } from '../core/runtime/base-url.ts';
 import type { Room, Runtime } from '../core/runtime/runtime.ts';
 import { callsOf } from '../core/store/usage.ts';
-import { authenticator } from './authentication.ts';
-import { openDoor } from './door.ts';
-import { mountHealth } from './health.ts';
+import { authenticator } from './access/authentication.ts';
+import { mountHealth } from './http/health.ts';
+import { mountQueueView } from './http/queue-view.ts';
+import { mountReference } from './http/reference.ts';
+import { mountOperations } from './http/rest.ts';
+import { buildServer } from './http/server.ts';
 import { mountMcp } from './mcp/http.ts';
-import { startNotices } from './notifying.ts';
-import { mountQueueView } from './queue-view.ts';
-import { mountReference } from './reference.ts';
+import { startNotices } from './notices/notifying.ts';
+import { waitingOf } from './reading/waiting.ts';
 import { OPERATIONS } from './registry.ts';
-import { mountOperations } from './rest.ts';
-import { buildServer } from './server.ts';
-import { waitingOf } from './waiting.ts';
+import { openDoor } from './sending/door.ts';
 
 export interface Api extends Room {
   /** Where it can be reached on this machine, without a slash at the end. */

@@ -7,7 +7,7 @@ import type { z } from 'zod';
 import type { Actor } from '../core/mail/actor.ts';
 import type { Runtime } from '../core/runtime/runtime.ts';
 import type { KeyFacts, Scope } from '../core/store/keys.ts';
-import type { Door } from './door.ts';
+import type { Door } from './sending/door.ts';
 
 /** The scope a caller needs; one of several; any valid key at all; or no key. */
 export type Access = Scope | readonly Scope[] | 'any' | 'none';

@@ -6,15 +6,15 @@
  */
 import type { z } from 'zod';
 import { callsOf } from '../core/store/usage.ts';
-import { requireScope, requireWhole } from './authentication.ts';
+import { requireScope, requireWhole } from './access/authentication.ts';
+import { confirmed } from './access/operator-codes.ts';
+import { isNamed, type Outcome, once } from './access/repeats.ts';
 import { canonical } from './dialects/fields.ts';
 import { mailboxNames, meantMailbox, needsMailbox } from './dialects/mailbox.ts';
-import { faultsOf } from './faults.ts';
+import { faultsOf } from './input/faults.ts';
+import { textFault } from './input/texts.ts';
 import { Answer, type Call, type Caller, type Operation, Raw } from './operation.ts';
-import { confirmed } from './operator-codes.ts';
 import { invalid } from './problem.ts';
-import { isNamed, type Outcome, once } from './repeats.ts';
-import { textFault } from './texts.ts';
 
 /** What came of a call: a JSON value, or bytes of another kind. */
 export interface Done {

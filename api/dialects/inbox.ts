@@ -1,8 +1,8 @@
 /** The one list that holds the text of mail: its callers have no second request by which they could ask for it. */
 import { type MessageRecord, readMessage } from '../../core/store/messages.ts';
-import { bodiesOf } from '../bodies.ts';
 import type { Call } from '../operation.ts';
-import { isUnopened } from '../seen.ts';
+import { bodiesOf } from '../reading/bodies.ts';
+import { isUnopened } from '../reading/seen.ts';
 import type { Given } from './fields.ts';
 
 /** The items of a list of mail with the text of each; marks nothing as read. What waits for a reviewer has none. */

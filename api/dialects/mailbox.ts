@@ -4,9 +4,9 @@
  */
 import { findMailbox, listMailboxes } from '../../core/store/accounts.ts';
 import { mailboxOfMessage } from '../../core/store/message-mailbox.ts';
+import { textFault } from '../input/texts.ts';
 import type { Call, Operation } from '../operation.ts';
 import { invalid, notFound, Problem } from '../problem.ts';
-import { textFault } from '../texts.ts';
 import { conflict, type Given } from './fields.ts';
 
 /** Stands in an input while the mailbox is still to be found. */

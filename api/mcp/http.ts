@@ -6,7 +6,7 @@
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Authenticator } from '../authentication.ts';
+import type { Authenticator } from '../access/authentication.ts';
 import type { Call, Caller, Operation } from '../operation.ts';
 import { perform } from '../perform.ts';
 import { Problem, toProblem } from '../problem.ts';

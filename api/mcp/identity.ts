@@ -1,5 +1,5 @@
 /** How this server names itself, and what it asks a model to keep in mind. */
-import { VERSION } from '../health.ts';
+import { VERSION } from '../http/health.ts';
 
 export const INFO = { name: 'postern', title: 'Postern', version: VERSION };
 

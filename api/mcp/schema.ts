@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { memberOf } from '../dialects/fields.ts';
 import { needsMailbox } from '../dialects/mailbox.ts';
-import { anyId } from '../kinds.ts';
+import { anyId } from '../input/kinds.ts';
 import type { Operation, Tool } from '../operation.ts';
 import { isObject } from './protocol.ts';
 import { WORDS } from './words.ts';

@@ -12,11 +12,11 @@ import {
 import { findMailbox } from '../../core/store/accounts.ts';
 import { eraseAccount } from '../../core/store/erasure.ts';
 import { usageByDay } from '../../core/store/usage.ts';
-import { quoted } from '../code-mail.ts';
-import { label } from '../kinds.ts';
-import { addressUpTo } from '../kinds-of-mailbox.ts';
+import { quoted } from '../access/code-mail.ts';
+import { requireConfirmed } from '../access/operator-codes.ts';
+import { label } from '../input/kinds.ts';
+import { addressUpTo } from '../input/kinds-of-mailbox.ts';
 import { type Call, operation, type Tier } from '../operation.ts';
-import { requireConfirmed } from '../operator-codes.ts';
 import { invalid } from '../problem.ts';
 
 const AccountInfo = z.object({

@@ -8,11 +8,11 @@ import {
   listAllowlist,
   removeFromAllowlist,
 } from '../../core/store/allowlists.ts';
-import { quoted } from '../code-mail.ts';
-import { anyId, idOf, label } from '../kinds.ts';
-import { approvalCode, mailboxName, pattern } from '../kinds-of-mailbox.ts';
+import { quoted } from '../access/code-mail.ts';
+import { requireConfirmed } from '../access/operator-codes.ts';
+import { anyId, idOf, label } from '../input/kinds.ts';
+import { approvalCode, mailboxName, pattern } from '../input/kinds-of-mailbox.ts';
 import { Answer, type Call, operation } from '../operation.ts';
-import { requireConfirmed } from '../operator-codes.ts';
 import { notFound } from '../problem.ts';
 import { namedMailbox } from './mailboxes.ts';
 

@@ -14,15 +14,15 @@ import { type MessageRecord, readMessage } from '../../core/store/messages.ts';
 import { ensureUser } from '../../core/store/principals.ts';
 import { standing } from '../../core/store/reviewing.ts';
 import { readReview } from '../../core/store/revisions.ts';
-import { mailApprovalCode, overseerOf, useApprovalCode } from '../approval-code.ts';
-import { draftPage, type Told, wordsPage } from '../approval-page.ts';
-import { bodyOf, withStructure } from '../bodies.ts';
-import { digest } from '../kinds.ts';
-import { networkOf, requireRate } from '../limiter.ts';
+import { networkOf, requireRate } from '../access/limiter.ts';
+import { digest } from '../input/kinds.ts';
 import { type Answer, type Call, operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
-import { again, decideMessage } from '../reviews.ts';
-import { statusOf } from '../statuses.ts';
+import { bodyOf, withStructure } from '../reading/bodies.ts';
+import { mailApprovalCode, overseerOf, useApprovalCode } from '../reviewing/approval-code.ts';
+import { draftPage, type Told, wordsPage } from '../reviewing/approval-page.ts';
+import { again, decideMessage } from '../reviewing/reviews.ts';
+import { statusOf } from '../views/statuses.ts';
 
 const token = z.string().min(1).max(400);
 

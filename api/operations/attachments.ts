@@ -1,5 +1,7 @@
 /** Files of messages: as bytes, as links, and for those who can take neither, as text. */
 import { z } from 'zod';
+import { anyId } from '../input/kinds.ts';
+import { type Call, operation } from '../operation.ts';
 import {
   contentOf,
   contentTypeOf,
@@ -9,10 +11,8 @@ import {
   fileNamed,
   LINK_SECONDS,
   linkTo,
-} from '../attachments.ts';
-import { anyId } from '../kinds.ts';
-import { type Call, operation } from '../operation.ts';
-import { refuseHeldInbound, seenIn } from '../seen.ts';
+} from '../reading/attachments.ts';
+import { refuseHeldInbound, seenIn } from '../reading/seen.ts';
 import { mailboxId } from './emails.ts';
 
 const Named = z.object({

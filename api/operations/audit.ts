@@ -5,12 +5,12 @@ import { findMailbox } from '../../core/store/accounts.ts';
 import { type AuditEvent, auditId, readAuditEvent, record, seqOf } from '../../core/store/audit.ts';
 import type { AuditFilter } from '../../core/store/audit-filter.ts';
 import { listAudit } from '../../core/store/audit-search.ts';
-import { AuditEntry, type Entry, entriesOf } from '../audit-entries.ts';
-import { CSV_HEADER, csvLine } from '../csv.ts';
-import { paging, placeAmong } from '../cursor.ts';
-import { limit, moment, several } from '../kinds.ts';
+import { paging, placeAmong } from '../input/cursor.ts';
+import { limit, moment, several } from '../input/kinds.ts';
 import { type Call, operation, Raw } from '../operation.ts';
 import { invalid, notFound } from '../problem.ts';
+import { AuditEntry, type Entry, entriesOf } from '../views/audit-entries.ts';
+import { CSV_HEADER, csvLine } from '../views/csv.ts';
 import { Proof, proofOf } from './checkpoints.ts';
 
 const filters = {

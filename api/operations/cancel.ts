@@ -1,9 +1,9 @@
 /** Withdrawing mail that has not left. */
 import { z } from 'zod';
-import { anyId } from '../kinds.ts';
+import { anyId } from '../input/kinds.ts';
 import { operation } from '../operation.ts';
-import { cancelMessage } from '../reviews.ts';
-import { seenIn } from '../seen.ts';
+import { seenIn } from '../reading/seen.ts';
+import { cancelMessage } from '../reviewing/reviews.ts';
 
 export const cancelEmail = operation({
   name: 'cancel_message',

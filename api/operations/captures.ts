@@ -8,8 +8,8 @@ import {
   readCapturedBytes,
   type Viewer,
 } from '../../core/store/capture-box.ts';
-import { afterCursor, cursorOf } from '../cursor.ts';
-import { anyId, idOf, limit } from '../kinds.ts';
+import { afterCursor, cursorOf } from '../input/cursor.ts';
+import { anyId, idOf, limit } from '../input/kinds.ts';
 import { type Caller, operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
 import { rawMail } from './emails.ts';

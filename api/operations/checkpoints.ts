@@ -11,8 +11,8 @@ import {
   listCheckpoints,
 } from '../../core/store/checkpoints.ts';
 import type { Db } from '../../core/store/database.ts';
-import { paging, placeAmong } from '../cursor.ts';
-import { limit } from '../kinds.ts';
+import { paging, placeAmong } from '../input/cursor.ts';
+import { limit } from '../input/kinds.ts';
 import { operation } from '../operation.ts';
 
 export const Checkpoint = z.object({

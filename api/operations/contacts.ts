@@ -1,9 +1,9 @@
 /** Contacts of the account. */
 import { z } from 'zod';
 import { addContact, type Contact, listContacts, removeContact } from '../../core/store/contacts.ts';
-import { cursorOf, paging, placeByIds } from '../cursor.ts';
-import { anyId, idOf, label, limit } from '../kinds.ts';
-import { plainAddress } from '../kinds-of-mailbox.ts';
+import { cursorOf, paging, placeByIds } from '../input/cursor.ts';
+import { anyId, idOf, label, limit } from '../input/kinds.ts';
+import { plainAddress } from '../input/kinds-of-mailbox.ts';
 import { operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
 

@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { canonicalDomain } from '../../core/mail/domain.ts';
 import { domainRecords } from '../../core/mail/domain-records.ts';
 import { addDomain, type Domain, findDomain, listDomains, removeDomain } from '../../core/store/domains.ts';
-import { anyId, idOf } from '../kinds.ts';
+import { anyId, idOf } from '../input/kinds.ts';
 import { type Call, operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
-import { iso } from '../views.ts';
+import { iso } from '../views/emails.ts';
 
 const DnsRecord = z.object({
   type: z.string(),

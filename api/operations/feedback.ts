@@ -1,7 +1,7 @@
 /** What programs tell the operator about this gateway. */
 import { z } from 'zod';
 import { addFeedback } from '../../core/store/feedback.ts';
-import { label } from '../kinds.ts';
+import { label } from '../input/kinds.ts';
 import { operation } from '../operation.ts';
 
 const reportIssue = operation({

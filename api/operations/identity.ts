@@ -3,11 +3,11 @@ import { z } from 'zod';
 import { verifyIdentity, verifyMessage } from '../../core/mail/verify-identity.ts';
 import { normalise } from '../../core/mail/wire.ts';
 import { notAfter, ownKeys } from '../../core/runtime/key-ring.ts';
-import { networkOf, requireRate } from '../limiter.ts';
+import { networkOf, requireRate } from '../access/limiter.ts';
+import { verifyPage } from '../http/verify-page.ts';
 import { Answer, operation } from '../operation.ts';
 import { invalid, notFound } from '../problem.ts';
 import { reputationOf } from '../reputation.ts';
-import { verifyPage } from '../verify-page.ts';
 
 const TOKEN_CHARACTERS = 16_384;
 const ADDRESS_CHARACTERS = 1_000;

@@ -12,13 +12,13 @@ import {
   type Scope,
   updateKey,
 } from '../../core/store/keys.ts';
-import { quoted } from '../code-mail.ts';
-import { anyId, idOf, label, moment } from '../kinds.ts';
-import { approvalCode } from '../kinds-of-mailbox.ts';
+import { quoted } from '../access/code-mail.ts';
+import { changedMeanwhile, requireConfirmed } from '../access/operator-codes.ts';
+import { anyId, idOf, label, moment } from '../input/kinds.ts';
+import { approvalCode } from '../input/kinds-of-mailbox.ts';
 import { type Call, operation, type Tier } from '../operation.ts';
-import { changedMeanwhile, requireConfirmed } from '../operator-codes.ts';
 import { invalid, notFound, Problem } from '../problem.ts';
-import { iso } from '../views.ts';
+import { iso } from '../views/emails.ts';
 
 const Key = z.object({
   id: z.string(),

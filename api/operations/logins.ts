@@ -4,12 +4,12 @@ import { z } from 'zod';
 import { createLogin, listLogins, revokeLogin } from '../../core/store/login-accounts.ts';
 import { findLogin } from '../../core/store/logins.ts';
 import { hashPassword } from '../../core/store/passwords.ts';
-import { quoted } from '../code-mail.ts';
-import { anyId, idOf, label } from '../kinds.ts';
-import { approvalCode } from '../kinds-of-mailbox.ts';
+import { quoted } from '../access/code-mail.ts';
+import { anyId, idOf, label } from '../input/kinds.ts';
+import { approvalCode } from '../input/kinds-of-mailbox.ts';
 import { operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
-import { iso } from '../views.ts';
+import { iso } from '../views/emails.ts';
 import { actingAs, refuseOwnedPerson, stillThere } from './keys.ts';
 import { namedMailbox } from './mailboxes.ts';
 

@@ -14,20 +14,20 @@ import {
   updateMailbox,
 } from '../../core/store/accounts.ts';
 import { setMailboxWebhook } from '../../core/store/webhooks.ts';
-import { quoted } from '../code-mail.ts';
-import { label, modeName, truth } from '../kinds.ts';
+import { quoted } from '../access/code-mail.ts';
+import { requireConfirmed } from '../access/operator-codes.ts';
+import { label, modeName, truth } from '../input/kinds.ts';
 import {
   aiDisclosure,
   approvalCode,
   mailboxName,
   plainAddress,
   signatureBlock,
-} from '../kinds-of-mailbox.ts';
+} from '../input/kinds-of-mailbox.ts';
+import { requireSafeTarget, webhookUrl } from '../input/webhook-target.ts';
 import { type Call, operation, type Tier } from '../operation.ts';
-import { requireConfirmed } from '../operator-codes.ts';
 import { notFound, Problem } from '../problem.ts';
-import { Mailbox, mailboxView } from '../views-mailbox.ts';
-import { requireSafeTarget, webhookUrl } from '../webhook-target.ts';
+import { Mailbox, mailboxView } from '../views/mailbox.ts';
 import { namedMailbox } from './mailboxes.ts';
 
 const common = {

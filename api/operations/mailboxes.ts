@@ -7,13 +7,13 @@ import { createMailbox, isAddressTaken, listMailboxes, openDomains } from '../..
 import { deleteMailbox } from '../../core/store/mailbox-closing.ts';
 import { findSender, type SendingMailbox } from '../../core/store/senders.ts';
 import { setMailboxWebhook } from '../../core/store/webhooks.ts';
-import { isOverseer, quoted } from '../code-mail.ts';
-import { label, modeName } from '../kinds.ts';
-import { aiDisclosure, approvalCode, mailboxName } from '../kinds-of-mailbox.ts';
+import { isOverseer, quoted } from '../access/code-mail.ts';
+import { label, modeName } from '../input/kinds.ts';
+import { aiDisclosure, approvalCode, mailboxName } from '../input/kinds-of-mailbox.ts';
+import { requireSafeTarget, webhookUrl } from '../input/webhook-target.ts';
 import { type Call, operation } from '../operation.ts';
 import { invalid, notFound, Problem } from '../problem.ts';
-import { Mailbox, mailboxView } from '../views-mailbox.ts';
-import { requireSafeTarget, webhookUrl } from '../webhook-target.ts';
+import { Mailbox, mailboxView } from '../views/mailbox.ts';
 
 /** The mailbox a path names by id or address, if the caller may see it. */
 export async function namedMailbox(named: string, { runtime, caller }: Call): Promise<SendingMailbox> {

@@ -7,10 +7,10 @@ import { z } from 'zod';
 import { readAccount } from '../../core/store/account.ts';
 import { tryCode } from '../../core/store/operator-codes.ts';
 import { beginSession, currentSession, endSessions } from '../../core/store/operator-sessions.ts';
-import { codeAddress, mailCode } from '../code-mail.ts';
-import { requireRate } from '../limiter.ts';
+import { codeAddress, mailCode } from '../access/code-mail.ts';
+import { requireRate } from '../access/limiter.ts';
+import { invalidCode } from '../access/operator-codes.ts';
 import { Answer, operation } from '../operation.ts';
-import { invalidCode } from '../operator-codes.ts';
 import { Problem } from '../problem.ts';
 
 const LIFE_SECONDS = 900;

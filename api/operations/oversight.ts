@@ -2,18 +2,18 @@
 import { z } from 'zod';
 import { listPending } from '../../core/store/holds.ts';
 import { readReview } from '../../core/store/revisions.ts';
-import { bodiesOf, bodyOf, withStructure } from '../bodies.ts';
-import { cursorOf, paging, placeOf } from '../cursor.ts';
-import { editMessage } from '../editing.ts';
-import { anyId, digest, direction, limit, tagFilter } from '../kinds.ts';
-import { addresses, headerText, messageText } from '../kinds-of-mail.ts';
+import { cursorOf, paging, placeOf } from '../input/cursor.ts';
+import { anyId, digest, direction, limit, tagFilter } from '../input/kinds.ts';
+import { addresses, headerText, messageText } from '../input/kinds-of-mail.ts';
 import { type Call, operation } from '../operation.ts';
 import { invalid, notFound, Problem } from '../problem.ts';
-import { decideMessage } from '../reviews.ts';
-import { mailboxFilter, seen } from '../seen.ts';
-import { statusOf } from '../statuses.ts';
-import { iso } from '../views.ts';
-import { Pending, Review, reviewOf, unopened, Waiting, waitingOf } from '../views-oversight.ts';
+import { bodiesOf, bodyOf, withStructure } from '../reading/bodies.ts';
+import { mailboxFilter, seen } from '../reading/seen.ts';
+import { editMessage } from '../reviewing/editing.ts';
+import { decideMessage } from '../reviewing/reviews.ts';
+import { iso } from '../views/emails.ts';
+import { Pending, Review, reviewOf, unopened, Waiting, waitingOf } from '../views/oversight.ts';
+import { statusOf } from '../views/statuses.ts';
 
 export const listPendingEmails = operation({
   name: 'list_pending',

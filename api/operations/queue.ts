@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { countLive, listPausedRoutes, resumeRoute } from '../../core/store/overview.ts';
 import { operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
-import { iso } from '../views.ts';
+import { iso } from '../views/emails.ts';
 
 export const showQueue = operation({
   name: 'show_queue',

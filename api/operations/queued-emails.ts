@@ -3,13 +3,13 @@ import { z } from 'zod';
 import { STATES, type State } from '../../core/mail/lifecycle.ts';
 import { listQueue } from '../../core/store/listing.ts';
 import { hurry } from '../../core/store/overview.ts';
-import { withStructure } from '../bodies.ts';
-import { afterCursor, cursorOf } from '../cursor.ts';
-import { anyId, limit, several } from '../kinds.ts';
+import { afterCursor, cursorOf } from '../input/cursor.ts';
+import { anyId, limit, several } from '../input/kinds.ts';
 import { operation } from '../operation.ts';
-import { settleMessage } from '../reviews.ts';
-import { mailboxFilter, refuseHeldInbound, seen } from '../seen.ts';
-import { EmailDetail, EmailSummary, emailOf } from '../views.ts';
+import { withStructure } from '../reading/bodies.ts';
+import { mailboxFilter, refuseHeldInbound, seen } from '../reading/seen.ts';
+import { settleMessage } from '../reviewing/reviews.ts';
+import { EmailDetail, EmailSummary, emailOf } from '../views/emails.ts';
 import { listed, wrongStatus } from './emails.ts';
 
 const state = several.transform((words, context): State[] => {

@@ -1,7 +1,7 @@
 /** Answers: to whom, under which subject and in which thread follows from the message that is answered. */
 import { z } from 'zod';
 import { readOriginal } from '../../core/store/senders.ts';
-import { anyId, idOf } from '../kinds.ts';
+import { anyId, idOf } from '../input/kinds.ts';
 import { operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
 import { answering } from '../sending/answering.ts';

@@ -1,7 +1,7 @@
 /** Scheduled mail, changed by whoever composed it while it waits for its hour. */
 import { z } from 'zod';
-import { anyId, idOf } from '../kinds.ts';
-import { addresses, headerText, messageText, sendAt } from '../kinds-of-mail.ts';
+import { anyId, idOf } from '../input/kinds.ts';
+import { addresses, headerText, messageText, sendAt } from '../input/kinds-of-mail.ts';
 import { operation } from '../operation.ts';
 import { invalid } from '../problem.ts';
 import { reschedule } from '../sending/rescheduling.ts';

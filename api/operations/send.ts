@@ -1,7 +1,7 @@
 /** Mail sent by a program: through the same gate as mail submitted by SMTP. */
 import { z } from 'zod';
 import type { Mode } from '../../core/mail/mode.ts';
-import { modeName } from '../kinds.ts';
+import { modeName } from '../input/kinds.ts';
 import {
   addresses,
   attachments,
@@ -11,7 +11,7 @@ import {
   oneAddress,
   sendAt,
   tags,
-} from '../kinds-of-mail.ts';
+} from '../input/kinds-of-mail.ts';
 import { type Call, operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
 import type { Order } from '../sending/order.ts';

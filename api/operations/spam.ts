@@ -3,13 +3,13 @@ import { z } from 'zod';
 import { clearSpam, reportSpam } from '../../core/store/inbox.ts';
 import { listSpamMail } from '../../core/store/listing.ts';
 import { readMessage } from '../../core/store/messages.ts';
-import { cursorOf, paging, placeOf } from '../cursor.ts';
-import { anyId, limit, several } from '../kinds.ts';
+import { cursorOf, paging, placeOf } from '../input/cursor.ts';
+import { anyId, limit, several } from '../input/kinds.ts';
 import { type Call, operation } from '../operation.ts';
 import { invalid } from '../problem.ts';
-import { mailboxFilter, refuseHeldInbound, seen } from '../seen.ts';
-import { statusOf } from '../statuses.ts';
-import { EmailSummary } from '../views.ts';
+import { mailboxFilter, refuseHeldInbound, seen } from '../reading/seen.ts';
+import { EmailSummary } from '../views/emails.ts';
+import { statusOf } from '../views/statuses.ts';
 import { listed, wrongStatus } from './emails.ts';
 
 const SPAM = ['spam_flagged', 'spam_quarantined'] as const;

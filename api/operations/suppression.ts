@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { parseAddress } from '../../core/mail/address.ts';
 import { listSuppressions, removeSuppression, type Suppression } from '../../core/store/suppressions.ts';
-import { cursorOf, paging, placeByIds } from '../cursor.ts';
-import { limit } from '../kinds.ts';
+import { cursorOf, paging, placeByIds } from '../input/cursor.ts';
+import { limit } from '../input/kinds.ts';
 import { operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
 

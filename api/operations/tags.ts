@@ -1,11 +1,11 @@
 /** Tags of messages: words by which programs find mail again. */
 import { z } from 'zod';
 import { deleteTag, mergeTags } from '../../core/store/tags.ts';
-import { anyId } from '../kinds.ts';
-import { tags } from '../kinds-of-mail.ts';
+import { anyId } from '../input/kinds.ts';
+import { tags } from '../input/kinds-of-mail.ts';
 import { type Call, operation } from '../operation.ts';
 import { invalid } from '../problem.ts';
-import { refuseHeldInbound, seenIn } from '../seen.ts';
+import { refuseHeldInbound, seenIn } from '../reading/seen.ts';
 import { mailboxId } from './emails.ts';
 
 const MOST = 64;

@@ -2,12 +2,12 @@
 import { z } from 'zod';
 import type { MessageFacts } from '../../core/store/messages.ts';
 import { listThread } from '../../core/store/threads.ts';
-import { anyId, idOf } from '../kinds.ts';
+import { anyId, idOf } from '../input/kinds.ts';
 import { operation } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
-import { isUnopened } from '../seen.ts';
-import { statusOf } from '../statuses.ts';
-import { EmailSummary, summaryOf } from '../views.ts';
+import { isUnopened } from '../reading/seen.ts';
+import { EmailSummary, summaryOf } from '../views/emails.ts';
+import { statusOf } from '../views/statuses.ts';
 import { mailboxId } from './emails.ts';
 import { namedMailbox } from './mailboxes.ts';
 

@@ -4,9 +4,9 @@ import { displayAddress } from '../../core/mail/address.ts';
 import { readUnsubscribeToken, type Unsubscribing } from '../../core/mail/unsubscribe-token.ts';
 import { readAccount } from '../../core/store/account.ts';
 import { suppress, suppressedAmong } from '../../core/store/suppressions.ts';
-import { networkOf, requireRate } from '../limiter.ts';
+import { networkOf, requireRate } from '../access/limiter.ts';
+import { escaped, page } from '../http/page.ts';
 import { type Call, operation } from '../operation.ts';
-import { escaped, page } from '../page.ts';
 
 const input = z.object({ token: z.string().min(1).max(400) });
 

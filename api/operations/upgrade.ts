@@ -12,11 +12,11 @@ import { readAccount } from '../../core/store/account.ts';
 import { loosens, type MailboxFacts, setMode } from '../../core/store/accounts.ts';
 import { tryCode } from '../../core/store/operator-codes.ts';
 import { noteUpgradeRequest } from '../../core/store/upgrades.ts';
-import { codeAddress, mailCode, quoted } from '../code-mail.ts';
-import { mailboxName } from '../kinds-of-mailbox.ts';
-import { requireRate } from '../limiter.ts';
+import { codeAddress, mailCode, quoted } from '../access/code-mail.ts';
+import { requireRate } from '../access/limiter.ts';
+import { invalidCode } from '../access/operator-codes.ts';
+import { mailboxName } from '../input/kinds-of-mailbox.ts';
 import { type Call, operation } from '../operation.ts';
-import { invalidCode } from '../operator-codes.ts';
 import { invalid, Problem } from '../problem.ts';
 import { namedMailbox } from './mailboxes.ts';
 

@@ -4,8 +4,8 @@ import { readKey } from '../../core/store/keys.ts';
 import type { MessageFacts } from '../../core/store/messages.ts';
 import { type Call, operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
-import { EmailSummary, summaryOf } from '../views.ts';
-import { waitingOf } from '../waiting.ts';
+import { waitingOf } from '../reading/waiting.ts';
+import { EmailSummary, summaryOf } from '../views/emails.ts';
 import { mailboxId } from './emails.ts';
 import { namedMailbox } from './mailboxes.ts';
 

@@ -9,13 +9,13 @@ import {
   updateWebhook,
   type Webhook,
 } from '../../core/store/webhooks.ts';
-import { quoted } from '../code-mail.ts';
-import { paging, placeByIds } from '../cursor.ts';
-import { anyId, idOf, limit, truth } from '../kinds.ts';
+import { quoted } from '../access/code-mail.ts';
+import { paging, placeByIds } from '../input/cursor.ts';
+import { anyId, idOf, limit, truth } from '../input/kinds.ts';
+import { requireSafeTarget, webhookUrl } from '../input/webhook-target.ts';
 import { operation } from '../operation.ts';
 import { notFound } from '../problem.ts';
-import { iso } from '../views.ts';
-import { requireSafeTarget, webhookUrl } from '../webhook-target.ts';
+import { iso } from '../views/emails.ts';
 import { namedMailbox } from './mailboxes.ts';
 
 const listed = {

@@ -1,7 +1,7 @@
 /** What makes two requests to send the same. Attachments may be large, so they are read a slice at a time. */
 import { createHash, type Hash } from 'node:crypto';
 import type { GivenAttachment } from '../../core/compose/attachment.ts';
-import { canonicalJson } from '../fingerprint.ts';
+import { canonicalJson } from '../access/fingerprint.ts';
 import type { Order } from './order.ts';
 
 const SLICE = 1 << 20;

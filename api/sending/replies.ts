@@ -5,7 +5,7 @@ import { isGated, isMode, type Mode, strictest } from '../../core/mail/mode.ts';
 import type { NewMessage } from '../../core/store/new-message.ts';
 import { isAllowlisted, readStanding, type SenderFacts } from '../../core/store/senders.ts';
 import { Answer, type Call } from '../operation.ts';
-import { statusOf } from '../statuses.ts';
+import { statusOf } from '../views/statuses.ts';
 import { allowlistMayCount, effective, type Order } from './order.ts';
 
 export const SentBody = z.object({

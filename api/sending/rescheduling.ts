@@ -12,10 +12,10 @@ import { readComposition } from '../../core/store/compositions.ts';
 import { readLargeContent } from '../../core/store/contents.ts';
 import { type Revision, revise } from '../../core/store/revising.ts';
 import { readSender, readStanding } from '../../core/store/senders.ts';
-import { due } from '../kinds-of-mail.ts';
+import { due } from '../input/kinds-of-mail.ts';
 import type { Call } from '../operation.ts';
 import { notFound, Problem } from '../problem.ts';
-import { statusOf } from '../statuses.ts';
+import { statusOf } from '../views/statuses.ts';
 import { refuseRecipients } from './rules.ts';
 
 export interface Change {

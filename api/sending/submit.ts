@@ -15,7 +15,7 @@ import type { Sent } from '../../core/store/accept-composed.ts';
 import { findRequest } from '../../core/store/idempotency.ts';
 import type { NewMessage } from '../../core/store/new-message.ts';
 import type { SenderFacts } from '../../core/store/senders.ts';
-import { due } from '../kinds-of-mail.ts';
+import { due } from '../input/kinds-of-mail.ts';
 import type { Call } from '../operation.ts';
 import { Problem } from '../problem.ts';
 import { contentFingerprint, requestFingerprint } from './fingerprints.ts';

@@ -1,4 +1,4 @@
-/** What each status that is shown means in the store. The words for a single message are in api/statuses.ts. */
+/** What each status that is shown means in the store. The words for a single message are in api/views/statuses.ts. */
 
 const ONE_WAS_TAKEN = `exists (select 1 from recipients r where r.message_id = m.id and r.status = 'relayed')`;
 /** Inbound mail that can be read: the index of unread mail knows the first two members of this. */

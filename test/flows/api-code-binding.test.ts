@@ -1,7 +1,7 @@
 /** What a code is for: all that its mail says, and nothing else; and that neither tries nor what is kept give it away. */
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fingerprintOf } from '../../api/fingerprint.ts';
+import { fingerprintOf } from '../../api/access/fingerprint.ts';
 import { readAccount } from '../../core/store/account.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 import { mailedNotices } from '../support/notices.ts';

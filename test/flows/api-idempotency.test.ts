@@ -2,12 +2,12 @@
 import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
-import { authenticator } from '../../api/authentication.ts';
-import { openDoor } from '../../api/door.ts';
+import { authenticator } from '../../api/access/authentication.ts';
+import { mountOperations } from '../../api/http/rest.ts';
+import { buildServer } from '../../api/http/server.ts';
 import { Answer, type Operation, operation } from '../../api/operation.ts';
 import { Problem } from '../../api/problem.ts';
-import { mountOperations } from '../../api/rest.ts';
-import { buildServer } from '../../api/server.ts';
+import { openDoor } from '../../api/sending/door.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 
 /** What the operations below did, and what they are to do next. */

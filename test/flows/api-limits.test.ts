@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { networkOf, requireRate } from '../../api/limiter.ts';
+import { networkOf, requireRate } from '../../api/access/limiter.ts';
 import { openDatabase } from '../../core/store/database.ts';
 import { ratesOf } from '../../core/store/rates.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';

@@ -1,7 +1,7 @@
 /** A key with `read` alone changes nothing, whatever it calls by whichever path, but for read marks of messages. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { routesOf } from '../../api/http/routes.ts';
 import { OPERATIONS } from '../../api/registry.ts';
-import { routesOf } from '../../api/routes.ts';
 import { acceptWithin } from '../../core/store/accept.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 import { arrivalOf } from '../support/oversight.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openWaiting } from '../../api/waiting.ts';
+import { openWaiting } from '../../api/reading/waiting.ts';
 import { system } from '../../core/mail/actor.ts';
 import { revokeKey, updateKey } from '../../core/store/keys.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';

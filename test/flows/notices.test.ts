@@ -1,6 +1,6 @@
 /** What is written to the people who oversee: that mail is held, still waits, or has expired. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { noticeRound, tellHeldNow } from '../../api/notifying.ts';
+import { noticeRound, tellHeldNow } from '../../api/notices/notifying.ts';
 import { system } from '../../core/mail/actor.ts';
 import { updateAccount } from '../../core/store/account.ts';
 import { expire } from '../../core/store/reviewing.ts';

@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
+import { routesOf } from '../../api/http/routes.ts';
 import type { Operation } from '../../api/operation.ts';
 import { OPERATIONS } from '../../api/registry.ts';
-import { routesOf } from '../../api/routes.ts';
 import { type Reply, startTestApi, type TestApi } from '../support/api.ts';
 
 let api: TestApi;

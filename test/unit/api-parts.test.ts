@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { NOBODY, requireScope } from '../../api/authentication.ts';
-import { cell } from '../../api/csv.ts';
-import { afterCursor, cursorOf } from '../../api/cursor.ts';
-import { hostCheck } from '../../api/hosts.ts';
-import { failureLimiter, networkOf } from '../../api/limiter.ts';
+import { NOBODY, requireScope } from '../../api/access/authentication.ts';
+import { failureLimiter, networkOf } from '../../api/access/limiter.ts';
+import { hostCheck } from '../../api/http/hosts.ts';
+import { afterCursor, cursorOf } from '../../api/input/cursor.ts';
 import { OPERATIONS } from '../../api/registry.ts';
-import { statusNamed, statusOf } from '../../api/statuses.ts';
+import { cell } from '../../api/views/csv.ts';
+import { statusNamed, statusOf } from '../../api/views/statuses.ts';
 import { newId } from '../../core/mail/id.ts';
 import { STATES } from '../../core/mail/lifecycle.ts';
 import { auditId, seqOf } from '../../core/store/audit.ts';

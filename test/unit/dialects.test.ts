@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { fingerprintOf } from '../../api/access/fingerprint.ts';
 import { canonical, memberOf } from '../../api/dialects/fields.ts';
 import { hostedPaths } from '../../api/dialects/hosted.ts';
 import { ANY_MAILBOX, mailboxNames } from '../../api/dialects/mailbox.ts';
 import { DIALECTS, toolPaths } from '../../api/dialects/paths.ts';
-import { fingerprintOf } from '../../api/fingerprint.ts';
+import { routeKey, routesOf } from '../../api/http/routes.ts';
+import { textFault } from '../../api/input/texts.ts';
 import { type Operation, operation } from '../../api/operation.ts';
 import { Problem } from '../../api/problem.ts';
 import { OPERATIONS } from '../../api/registry.ts';
-import { routeKey, routesOf } from '../../api/routes.ts';
-import { textFault } from '../../api/texts.ts';
 
 function one(shape: z.ZodRawShape, more: Partial<Operation> = {}): Operation {
   return operation({

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { htmlToPlainText } from '../../api/html-text.ts';
-import { textOfPart } from '../../api/text-of-part.ts';
+import { htmlToPlainText } from '../../api/reading/html-text.ts';
+import { textOfPart } from '../../api/reading/text-of-part.ts';
 import type { TextPart } from '../../core/mail/structure.ts';
 import { decoded } from '../../core/mail/transfer-decoder.ts';
 

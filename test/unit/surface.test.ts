@@ -1,8 +1,8 @@
 /** The whole surface that programs know, written down once more by hand: nothing of it may get lost. */
 import { expect, test } from 'vitest';
 import { HOSTED_TOOLS } from '../../api/dialects/hosted.ts';
+import { routeKey, routesOf } from '../../api/http/routes.ts';
 import { OPERATIONS } from '../../api/registry.ts';
-import { routeKey, routesOf } from '../../api/routes.ts';
 
 const M = '/v1/mailboxes/:mailbox_id';
 const E = `${M}/emails/:email_id`;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { summaryOf } from '../../api/views.ts';
+import { summaryOf } from '../../api/views/emails.ts';
 import type { MessageFacts } from '../../core/store/messages.ts';
 
 const list = (addresses: string[]) => addresses.map((address) => ({ address, name: '' }));
