@@ -1,10 +1,9 @@
 /** The operations as an OpenAPI 3.1 document. The dialects are not in it: it says the one way to write something new. */
-import { createRequire } from 'node:module';
+
 import { z } from 'zod';
 import type { Area, Operation } from '../operation.ts';
+import { VERSION } from './health.ts';
 import { errorAnswers, errorSchemas } from './openapi-errors.ts';
-
-const VERSION: string = createRequire(import.meta.url)('../package.json').version;
 
 type Json = Record<string, unknown>;
 
