@@ -4,15 +4,13 @@ import { domainOf } from '../../core/mail/address.ts';
 import type { Call } from '../operation.ts';
 import { Problem } from '../problem.ts';
 
-/** Throws for too many recipients, and for those that cannot be written to. */
+/** Throws for recipients that cannot be written to. */
 export async function refuseRecipients(
   draft: Pick<Draft, 'to' | 'cc' | 'bcc' | 'autoCc' | 'autoBcc'>,
   { runtime }: Call,
 ): Promise<void> {
-  const { recipients, blocked_domains } = runtime.config.limits;
+  const { blocked_domains } = runtime.config.limits;
   const all = forwardPathsOf(draft);
-  if (all.length > recipients)
-    throw new Problem(400, 'invalid_field', `to: at most ${recipients} recipients.`, { field: 'to' });
   const blocked = all.filter((address) => isBlocked(domainOf(address), blocked_domains));
   if (blocked.length > 0)
     throw new Problem(422, 'domain_blocked', `This gateway does not write to ${blocked.join(', ')}.`, {

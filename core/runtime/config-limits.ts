@@ -10,13 +10,9 @@ export const limits = z
       min: 1024,
       max: 512 * MEBIBYTE,
     }),
-    recipients: count(
-      200,
-      'Recipients of one message. The API takes 50 each in to, cc and bcc; RFC 5321 asks for at least 100.',
-      {
-        max: 10_000,
-      },
-    ),
+    recipients: count(100, 'Recipients of one message by SMTP; RFC 5321 §4.5.3.1.8 asks for at least 100.', {
+      max: 10_000,
+    }),
     line_bytes: count(2048, 'Longest line of a message, CRLF included.', { min: 1000, max: 1_000_000 }),
     header_bytes: count(262_144, 'Largest header section of a message.', { min: 4096, max: 16 * MEBIBYTE }),
     received_headers: count(25, 'Received fields after which a message counts as looping (RFC 5321 §6.3).', {

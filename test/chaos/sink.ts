@@ -4,11 +4,14 @@ import net from 'node:net';
 /** What became of one message at the next hop: which test message, for whom, with which bytes. */
 export interface Taken {
   name: string;
+  /** Of the bytes below the marks that Postern puts on top as they leave. */
+  digest: string;
   /** Postern's id, as its Received field gives it. */
   id: string;
   recipients: string[];
-  digest: string;
 }
+
+const MARKS = /^(?:X-(?:MultiMail-\w+|AI-Generated):.*\r\n(?:[ \t].*\r\n)*)+/;
 
 /** What the sink does at a point of a transaction: go on, wait until released, say a code, or hang up. */
 export type Play = 'go' | 'drop' | `${number} ${string}` | Promise<unknown>;
@@ -91,7 +94,7 @@ function converse(socket: net.Socket, sink: Sink): void {
       name,
       id: /\bid ([0-9A-HJKMNP-TV-Z]{26})\b/.exec(content)?.[1] ?? '',
       recipients,
-      digest: createHash('sha256').update(content, 'latin1').digest('hex'),
+      digest: createHash('sha256').update(content.replace(MARKS, ''), 'latin1').digest('hex'),
     };
     recipients = [];
     const answer = sink.play('dot', name);
