@@ -7,7 +7,8 @@ import { Redis } from 'ioredis';
 import { clean } from '../core/runtime/clean.ts';
 import type { Config } from '../core/runtime/config.ts';
 import { nameOf } from '../core/runtime/config-walk.ts';
-import { openDatabase } from '../core/store/database.ts';
+import { readAccount } from '../core/store/account.ts';
+import { type Db, openDatabase } from '../core/store/database.ts';
 import { diagnose } from '../core/store/diagnosis.ts';
 import { pendingMigrations } from '../core/store/migrate.ts';
 import type { Quickstart } from './quickstart-file.ts';
@@ -54,7 +55,8 @@ export async function checkDatabase(config: Config): Promise<Finding[]> {
     const facts = await diagnose(database.pool);
     const drift = Math.abs(facts.now.getTime() - (asked + Date.now()) / 2);
     const pending = await pendingMigrations(url);
-    return [databaseFinding(facts, pending), clockFinding(drift)];
+    const findings = [databaseFinding(facts, pending), clockFinding(drift)];
+    return pending.length > 0 ? findings : [...findings, await overseerFinding(database.pool)];
   } catch (err) {
     return [bad('database', `cannot be used: ${messageOf(err)}`)];
   } finally {
@@ -69,6 +71,13 @@ function databaseFinding(facts: Awaited<ReturnType<typeof diagnose>>, pending: s
   if (pending.length > 0) return bad('database', `not prepared for this version: run "postern migrate"`);
   if (facts.fsync !== 'on') return bad('database', 'fsync is off: accepted mail can be lost in a power cut');
   return good('database', `${version}, schema up to date`);
+}
+
+/** Who gets codes and notices: without an address some calls are refused and nobody is told of held mail. */
+async function overseerFinding(db: Db): Promise<Finding> {
+  const { oversightAddress } = await readAccount(db);
+  if (oversightAddress !== null) return good('overseer', `codes and notices go to ${oversightAddress}`);
+  return warning('overseer', 'nobody gets codes and notices: set account.oversight_address');
 }
 
 function clockFinding(drift: number): Finding {

@@ -50,7 +50,8 @@ export async function quickstartAccounts(runtime: Runtime): Promise<Accounts> {
   const db = database.pool;
   const actor = system('cli');
   const before = readQuickstart(quickstartFile(config.data_dir));
-  if ((await readAccount(db)).oversightAddress === null)
+  // Only where it ends in the capture box: a name that cannot be on the internet is nobody's there.
+  if (isCaptured(config) && (await readAccount(db)).oversightAddress === null)
     await updateAccount(db, { oversightAddress: OPERATOR }, actor);
   const found = await findMailbox(db, before?.mailbox.id ?? ADDRESS);
   const mailbox = found ?? (await makeMailbox(runtime, actor));
@@ -80,6 +81,10 @@ export async function quickstartAccounts(runtime: Runtime): Promise<Accounts> {
   }
   const state = found === undefined ? 'first' : made.length > 0 ? 'renewed' : 'kept';
   return { mailbox, keys, login, state, made };
+}
+
+function isCaptured({ delivery }: Config, route = delivery.default_route): boolean {
+  return delivery.routes[route]?.type === 'capture';
 }
 
 async function makeMailbox({ database }: Runtime, actor: Actor): Promise<MailboxFacts> {
@@ -141,14 +146,13 @@ export function quickstartOf(config: Config, { mailbox, keys, login }: Accounts,
 export function greet(config: Config, accounts: Accounts, bound: Bound, options: Common): void {
   const quickstart = quickstartOf(config, accounts, bound);
   writeQuickstart(quickstartFile(config.data_dir), quickstart);
-  const route = accounts.mailbox.route ?? config.delivery.default_route;
   process.stdout.write(
     welcome({
       quickstart,
       state: accounts.state,
       made: accounts.made,
       dataDir: config.data_dir,
-      captured: config.delivery.routes[route]?.type === 'capture',
+      captured: isCaptured(config, accounts.mailbox.route ?? undefined),
       env: settingsForCommands(options),
     }),
   );

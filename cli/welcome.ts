@@ -58,6 +58,11 @@ function lessons(facts: WelcomeFacts): string {
     step('See what is held, and approve the newest:', postern('held list'), postern('held approve latest')),
     step('See it arrive:', postern('capture list'), postern('capture show latest')),
     step('See who did what:', postern('audit list')),
+    step(
+      'Give an assistant the same by MCP, with the agent key as its bearer token:',
+      `${quickstart.api.url}/mcp`,
+    ),
+    step('Read what programs can do:', `${quickstart.api.url}/docs`),
     'Ctrl-C ends it; "npm start" goes on where it was. "npm run -s postern -- --help" shows the rest.',
   ].join('\n\n');
 }

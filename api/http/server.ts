@@ -101,7 +101,8 @@ function wrongRoute(routes: KnownRoute[], method: string, url: string): Problem 
   const path = url.split('?')[0]!;
   const found = routes.filter((route) => route.method !== method && route.matches.test(path));
   const allowed = [...new Set(found.map((route) => route.method))].sort();
-  if (allowed.length === 0) return new Problem(404, 'unknown_route', 'There is nothing at this path.');
+  if (allowed.length === 0)
+    return new Problem(404, 'unknown_route', 'There is nothing at this path; the reference is at /docs.');
   return new Problem(
     405,
     'method_not_allowed',

@@ -1,10 +1,15 @@
 /** `setup_multimail`: how a client is connected to this Postern. The name is that of the tool clients know. */
 
-/** The steps, with the address as it is. `connected` when the call came with a key that works. */
-export function setupText({ baseUrl, connected }: { baseUrl: string; connected: boolean }): string {
-  const next = connected
-    ? 'This client is connected. list_mailboxes shows the mailboxes its key may see; configure_mailbox sets one up.'
-    : 'This client has no key yet: take the three steps below, then start it again.';
+const NEXT = {
+  connected:
+    'This client is connected. list_mailboxes shows the mailboxes its key may see; configure_mailbox sets one up.',
+  keyless: 'This client has no key yet: take the three steps below, then start it again.',
+  unknown: 'A client is connected in three steps:',
+};
+
+/** The steps, with the address as it is, for a client whose key works, that has none, or that was not asked for one. */
+export function setupText({ baseUrl, client }: { baseUrl: string; client: keyof typeof NEXT }): string {
+  const next = NEXT[client];
   return `Postern is a mail gateway: programs send and read, people keep the say. ${next}
 
 1. Where it is: ${baseUrl}

@@ -102,7 +102,10 @@ function serverOf({ url, key, mailbox, older }: StdioOptions): Server {
       list: remote === undefined ? () => box.open : listOf(box, remote),
       async invoke(one, given, gone) {
         if (one.name === 'setup_multimail')
-          return { status: 200, body: { text: setupText({ baseUrl: url, connected: key !== undefined }) } };
+          return {
+            status: 200,
+            body: { text: setupText({ baseUrl: url, client: key === undefined ? 'keyless' : 'connected' }) },
+          };
         // What is nowhere but with the hosted service needs neither a key nor anybody to ask.
         if (isHosted(one)) return one.handle(given, undefined as never) as Promise<never>;
         if (remote === undefined) throw noKey();

@@ -20,7 +20,7 @@ export const setupMultimail = operation({
     tells: 'text',
   },
   async handle(_, { baseUrl, caller }) {
-    return { text: setupText({ baseUrl, connected: caller.key.id !== '' }) };
+    return { text: setupText({ baseUrl, client: caller.key.id === '' ? 'unknown' : 'connected' }) };
   },
 });
 
