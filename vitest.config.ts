@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { ClosingLine } from './test/support/closing-line.ts';
 import { MissingPrograms } from './test/support/needs.ts';
@@ -19,6 +20,8 @@ export default defineConfig({
       },
     })),
     passWithNoTests: true,
+    // Most of a test is waiting for servers: with one worker for two cores half of the time passed unused.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     reporters: ['default', new MissingPrograms(), new ClosingLine()],
   },
 });
