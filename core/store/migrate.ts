@@ -17,17 +17,20 @@ export class NewerSchema extends Error {}
  */
 export async function migrate(databaseUrl: string): Promise<string[]> {
   await refuseNewer(databaseUrl);
-  const ran = await runner({
-    databaseUrl,
-    dir: FOLDER,
-    direction: 'up',
-    migrationsTable: TABLE,
-    checkOrder: true,
-    singleTransaction: true,
-    advisoryLockMode: 'wait',
-    logger: SILENT,
+  // A client of our own: the library does not wait until its connection is closed, and what breaks then ends the process.
+  return withClient(databaseUrl, async (dbClient) => {
+    const ran = await runner({
+      dbClient,
+      dir: FOLDER,
+      direction: 'up',
+      migrationsTable: TABLE,
+      checkOrder: true,
+      singleTransaction: true,
+      advisoryLockMode: 'wait',
+      logger: SILENT,
+    });
+    return ran.map(({ name }) => name);
   });
-  return ran.map(({ name }) => name);
 }
 
 /** Migrations known to this version and not yet in the database. */
@@ -53,16 +56,23 @@ async function refuseNewer(databaseUrl: string): Promise<void> {
     );
 }
 
-async function appliedMigrations(databaseUrl: string): Promise<string[]> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
+function appliedMigrations(databaseUrl: string): Promise<string[]> {
+  return withClient(databaseUrl, async (client) => {
     const { rows } = await client.query<{ exists: boolean }>('select to_regclass($1) is not null as exists', [
       TABLE,
     ]);
     if (!rows[0]?.exists) return [];
     const applied = await client.query<{ name: string }>(`select name from ${TABLE} order by id`);
     return applied.rows.map(({ name }) => name);
+  });
+}
+
+async function withClient<T>(databaseUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  client.on('error', () => {}); // the statement under way is told of it as well
+  await client.connect();
+  try {
+    return await work(client);
   } finally {
     await client.end();
   }
