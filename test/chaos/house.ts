@@ -134,7 +134,8 @@ export async function openHouse(
       const end = Date.now() + seconds * 1000;
       while (!(await question())) {
         if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s; ${await live()}`);
-        if (hurry) await house.hurry();
+        // the database may be on its way back: then it is asked again
+        if (hurry) await house.hurry().catch(() => {});
         await new Promise((done) => setTimeout(done, 100));
       }
     },
